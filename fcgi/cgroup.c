@@ -1,0 +1,226 @@
+#include "cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* One cgroup tree that may hold a CPU limit: where it is mounted, and which part of the tree that mount shows. */
+struct tree {
+    bool v2;
+    char mount_point[PATH_MAX]; /* "/sys/fs/cgroup/cpu" */
+    char mount_root[PATH_MAX];  /* "/", or in a container often the container's own cgroup */
+    char group[PATH_MAX];       /* from /proc/self/cgroup: "/kubepods/pod1/c2" */
+};
+
+static bool has_word(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += *at == ',') {
+        if (strncmp(at, word, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static FILE *open_below(const char *root, const char *path)
+{
+    char full[2 * PATH_MAX + 64];
+    snprintf(full, sizeof(full), "%s%s", root, path);
+    return fopen(full, "re");
+}
+
+/* Mount points with spaces are written \040 in mountinfo (proc(5)). */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != '\0'; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
+            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+/* A line of mountinfo: "id parent dev root mount_point options… - type source super_options". */
+static bool parse_mount(char *line, struct tree *tree)
+{
+    char type[32], super_options[PATH_MAX];
+    char *separator = strstr(line, " - ");
+    if (separator == NULL || sscanf(line, "%*s %*s %*s %4095s %4095s", tree->mount_root, tree->mount_point) != 2)
+        return false;
+    if (sscanf(separator, " - %31s %*s %4095s", type, super_options) != 2)
+        return false;
+    unescape(tree->mount_point);
+    unescape(tree->mount_root);
+    return tree->v2 ? strcmp(type, "cgroup2") == 0 : strcmp(type, "cgroup") == 0 && has_word(super_options, "cpu");
+}
+
+static bool find_mount(const char *root, struct tree *tree)
+{
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    FILE *file = open_below(root, "/proc/self/mountinfo");
+    if (file == NULL)
+        return false;
+    while (!found && getline(&line, &size, file) > 0)
+        found = parse_mount(line, tree);
+    free(line);
+    fclose(file);
+    return found;
+}
+
+/* A line of /proc/self/cgroup: "id:controllers:group"; v2 has id 0 and no controllers (cgroups(7)). */
+static bool parse_group(char *line, struct tree *tree)
+{
+    line[strcspn(line, "\n")] = '\0';
+    char *controllers = strchr(line, ':');
+    char *group = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+    if (group == NULL || strlen(group + 1) >= sizeof(tree->group))
+        return false;
+    *group++ = '\0';
+    *controllers++ = '\0';
+    bool matches = tree->v2 ? strcmp(line, "0") == 0 && *controllers == '\0' : has_word(controllers, "cpu");
+    if (matches)
+        snprintf(tree->group, sizeof(tree->group), "%s", group);
+    return matches;
+}
+
+static bool find_group(const char *root, struct tree *tree)
+{
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    FILE *file = open_below(root, "/proc/self/cgroup");
+    if (file == NULL)
+        return false;
+    while (!found && getline(&line, &size, file) > 0)
+        found = parse_group(line, tree);
+    free(line);
+    fclose(file);
+    return found;
+}
+
+static bool read_line(const char *root, const char *directory, const char *name, char *text, int size)
+{
+    char path[2 * PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    FILE *file = open_below(root, path);
+    if (file == NULL)
+        return false;
+    bool read = fgets(text, size, file) != NULL;
+    fclose(file);
+    return read;
+}
+
+static int64_t to_millicpu(int64_t quota_us, int64_t period_us)
+{
+    if (quota_us <= 0 || period_us <= 0 || quota_us > INT64_MAX / 1000)
+        return CGROUP_NO_LIMIT;
+    int64_t limit = quota_us * 1000 / period_us;
+    return limit > 0 ? limit : 1;
+}
+
+/* cpu.max is "QUOTA PERIOD" or "max PERIOD". */
+static int64_t read_v2(const char *root, const char *directory)
+{
+    char text[64];
+    int64_t quota_us, period_us;
+    if (!read_line(root, directory, "cpu.max", text, sizeof(text)))
+        return CGROUP_NO_LIMIT;
+    if (sscanf(text, "%" SCNd64 " %" SCNd64, &quota_us, &period_us) != 2)
+        return CGROUP_NO_LIMIT;
+    return to_millicpu(quota_us, period_us);
+}
+
+static int64_t read_v1(const char *root, const char *directory)
+{
+    char quota[64], period[64];
+    if (!read_line(root, directory, "cpu.cfs_quota_us", quota, sizeof(quota)) ||
+        !read_line(root, directory, "cpu.cfs_period_us", period, sizeof(period)))
+        return CGROUP_NO_LIMIT;
+    return to_millicpu(strtoll(quota, NULL, 10), strtoll(period, NULL, 10));
+}
+
+/* The group as the mount shows it: a container's mount may start at the container's own group, or at one above. */
+static const char *group_below_mount(const struct tree *tree)
+{
+    size_t length = strlen(tree->mount_root);
+    if (strcmp(tree->mount_root, "/") == 0)
+        return tree->group;
+    if (strncmp(tree->group, tree->mount_root, length) == 0 &&
+        (tree->group[length] == '/' || tree->group[length] == '\0'))
+        return tree->group + length;
+    return "";
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    if (a == CGROUP_NO_LIMIT || b == CGROUP_NO_LIMIT)
+        return a == CGROUP_NO_LIMIT ? b : a;
+    return a < b ? a : b;
+}
+
+/* A limit on any group above holds too, so walk from the own group up to the mount point. */
+static int64_t smallest_in(const char *root, struct tree *tree)
+{
+    char directory[2 * PATH_MAX];
+    int64_t limit = CGROUP_NO_LIMIT;
+    snprintf(directory, sizeof(directory), "%s%s", tree->mount_point, group_below_mount(tree));
+    size_t top = strlen(tree->mount_point);
+    for (;;) {
+        limit = smaller(limit, tree->v2 ? read_v2(root, directory) : read_v1(root, directory));
+        char *slash = strrchr(directory, '/');
+        if (strlen(directory) <= top || slash == NULL)
+            return limit;
+        *slash = '\0';
+    }
+}
+
+int64_t cgroup_cpu_limit_millicpu(const char *root)
+{
+    int64_t limit = CGROUP_NO_LIMIT;
+    for (int v2 = 0; v2 < 2; v2++) {
+        struct tree tree = {.v2 = v2 != 0};
+        if (find_mount(root, &tree) && find_group(root, &tree))
+            limit = smaller(limit, smallest_in(root, &tree));
+    }
+    return limit;
+}
+
+unsigned cgroup_cpus_allowed(void)
+{
+    /* The kernel refuses a mask smaller than its own, so grow until it fits: 1,024 CPUs are not the end. */
+    for (int cpus = 1024; cpus <= 1 << 20; cpus *= 2) {
+        cpu_set_t *set = CPU_ALLOC((size_t)cpus);
+        size_t size = CPU_ALLOC_SIZE((size_t)cpus);
+        if (set == NULL)
+            return 1;
+        int failed = sched_getaffinity(0, size, set);
+        int count = failed != 0 ? 0 : CPU_COUNT_S(size, set);
+        CPU_FREE(set);
+        if (failed == 0)
+            return count > 0 ? (unsigned)count : 1;
+        if (errno != EINVAL)
+            return 1;
+    }
+    return 1;
+}
+
+unsigned cgroup_workers_for(int64_t limit_millicpu, unsigned cpus)
+{
+    if (limit_millicpu == CGROUP_NO_LIMIT || limit_millicpu > (int64_t)cpus * 1000)
+        return cpus;
+    int64_t workers = (limit_millicpu + 999) / 1000;
+    return workers < 1 ? 1 : (unsigned)workers;
+}

@@ -1,0 +1,25 @@
+/* clock: the time, as nanoseconds that only grow and as a text for logs. */
+#ifndef FIBCGI_CLOCK_H
+#define FIBCGI_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLOCK_NS_PER_US 1000ULL
+#define CLOCK_NS_PER_MS 1000000ULL
+#define CLOCK_NS_PER_S 1000000000ULL
+
+/* Nanoseconds since boot (CLOCK_MONOTONIC): the same clock in every process of the pool. */
+uint64_t clock_now_ns(void);
+
+/* Milliseconds from now_ns until deadline_ns, rounded up: 0 when it has passed, at most INT_MAX (what poll takes). */
+int clock_ms_until(uint64_t deadline_ns, uint64_t now_ns);
+
+/* Seconds since 1970, for start times in metrics. */
+double clock_wall_seconds(void);
+
+#define CLOCK_STAMP_SIZE 32
+/* Writes the time now as RFC 3339 in UTC with milliseconds, 24 characters and a NUL. */
+void clock_stamp(char stamp[static CLOCK_STAMP_SIZE]);
+
+#endif

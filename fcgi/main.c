@@ -1,0 +1,392 @@
+/* main: options → mode → run; the only place that exits. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "cgi.h"
+#include "cgroup.h"
+#include "clock.h"
+#include "compute.h"
+#include "master.h"
+#include "options.h"
+#include "sandbox.h"
+#include "title.h"
+#include "worker.h"
+
+enum exit_status { EXIT_DONE = 0, EXIT_CUT_SHORT = 1, EXIT_USAGE = 100, EXIT_SYSTEM = 111 };
+
+#define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
+
+struct program {
+    struct options options;
+    struct log log;
+    struct listener listener;
+    struct listener admin_listener;
+    struct scoreboard *board;
+    struct compute_context compute;
+    pid_t master_pid;
+    sigset_t original_mask;
+};
+
+/* Whether the user can mend it, or only the system. */
+static enum exit_status status_for(int error)
+{
+    switch (error) {
+    case EINVAL:
+    case EADDRINUSE:
+    case EADDRNOTAVAIL:
+    case ENOTSOCK:
+    case EACCES:
+    case EPERM:
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case EROFS:
+        return EXIT_USAGE;
+    default:
+        return EXIT_SYSTEM;
+    }
+}
+
+/* A CGI server passes a query without "=" as arguments (RFC 3875 §4.4): whoever asks for /fibcgi?--log=/etc/x must not
+ * set options. So in a CGI request nothing but the environment counts. */
+static bool is_cgi_request(void)
+{
+    return getenv("GATEWAY_INTERFACE") != NULL && !listener_is_listening(STDIN_FILENO);
+}
+
+/* systemd's sockets are meant for us only where LISTEN_PID says so. */
+static unsigned passed_sockets(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    if (pid == NULL || count == NULL || strtol(pid, NULL, 10) != getpid())
+        return 0;
+    long sockets = strtol(count, NULL, 10);
+    return sockets > 0 && sockets < 64 ? (unsigned)sockets : 0;
+}
+
+static enum options_mode find_mode(const struct options *options)
+{
+    if (options->mode != MODE_AUTO)
+        return (enum options_mode)options->mode;
+    if (is_cgi_request())
+        return MODE_CGI;
+    if (options->listen != NULL || passed_sockets() > 0)
+        return MODE_POOL;
+    return listener_is_listening(STDIN_FILENO) ? MODE_SPAWNED : MODE_AUTO;
+}
+
+static struct record_limits limits_of(const struct options *options)
+{
+    return (struct record_limits){
+        .params_bytes = (size_t)options->max_params_bytes,
+        .params_count = (size_t)options->max_params_count,
+        .body_bytes = (size_t)options->max_body_bytes,
+    };
+}
+
+static uint64_t ms_to_ns(long long ms)
+{
+    return (uint64_t)ms * CLOCK_NS_PER_MS;
+}
+
+/* Workers that started together must not all be replaced together. */
+static uint64_t with_jitter(long long max_requests)
+{
+    uint32_t random = 0;
+    if (max_requests == 0 || getrandom(&random, sizeof(random), 0) != sizeof(random))
+        return (uint64_t)max_requests;
+    return (uint64_t)max_requests - random % ((uint64_t)max_requests / 10 + 1);
+}
+
+static struct worker_config worker_config_for(struct program *program, unsigned slot)
+{
+    const struct options *options = &program->options;
+    bool is_admin = slot == SCOREBOARD_ADMIN;
+    return (struct worker_config){
+        .app = is_admin ? &admin_app : &compute_app,
+        .context = is_admin ? (void *)program->board : (void *)&program->compute,
+        .listener = is_admin ? &program->admin_listener : &program->listener,
+        .log = &program->log,
+        .slot = &program->board->slots[slot],
+        .order = &program->board->master.orders[slot],
+        .limits = limits_of(options),
+        .max_conns = atomic_load(&program->board->master.workers),
+        .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
+        .write_timeout_ns = ms_to_ns(options->write_timeout_ms),
+        .max_requests = is_admin ? 0 : with_jitter(options->max_requests),
+    };
+}
+
+/* The pool's child: becomes the worker of a slot. */
+static void run_worker(void *context, unsigned slot)
+{
+    struct program *program = context;
+    sigset_t mask = program->original_mask;
+    if (!sandbox_die_with_parent(program->master_pid))
+        _exit(WORKER_FAILED);
+    if (slot == SCOREBOARD_ADMIN)
+        title_set("fibcgi: admin");
+    else
+        title_set("fibcgi: worker %u", slot + 1);
+    /* A Ctrl-C at a terminal goes to the whole process group: it is the master's to pass on. */
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
+    sigaddset(&mask, SIGUSR1);
+    sigaddset(&mask, SIGUSR2);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    struct worker_config config = worker_config_for(program, slot);
+    _exit(worker_run(&config));
+}
+
+static int find_identity(struct program *program, const char *user, const char *group, const char *option,
+                         struct sandbox_identity *identity)
+{
+    if (sandbox_find_identity(user, group, identity) == 0)
+        return 0;
+    log_error(&program->log, "%s: there is no such user or group (user %s, group %s); create it or name another", option,
+              user != NULL ? user : "-", group != NULL ? group : "-");
+    errno = ENOENT;
+    return -1;
+}
+
+static int find_listener_config(struct program *program, struct listener_config *config)
+{
+    const struct options *options = &program->options;
+    *config = (struct listener_config){
+        .backlog = (int)options->backlog,
+        .socket_mode = (mode_t)options->socket_mode,
+        .allowed_peers = options->allowed_peers,
+    };
+    return find_identity(program, options->socket_owner, options->socket_group, "--socket-owner, --socket-group",
+                         &config->owner);
+}
+
+/* The work socket: a path or an address of our own, else what we were started with: systemd's first, or fd 0. */
+static int open_work_listener(struct program *program, const struct listener_config *config)
+{
+    int passed = passed_sockets() > 0 ? FIRST_PASSED_FD : STDIN_FILENO;
+    if (program->options.listen != NULL)
+        return listener_open(&program->listener, program->options.listen, config, &program->log);
+    if (!listener_is_listening(passed)) {
+        log_error(&program->log, "there is no socket to serve: file descriptor %d is not a listening socket; give "
+                                 "--listen, or start it from a web server or a systemd socket", passed);
+        errno = EINVAL;
+        return -1;
+    }
+    return listener_inherit(&program->listener, passed, config, &program->log);
+}
+
+static int open_admin_listener(struct program *program, const struct listener_config *config)
+{
+    program->admin_listener.fd = -1;
+    if (program->options.admin_listen != NULL)
+        return listener_open(&program->admin_listener, program->options.admin_listen, config, &program->log);
+    if (program->options.listen == NULL && passed_sockets() > 1)
+        return listener_inherit(&program->admin_listener, FIRST_PASSED_FD + 1, config, &program->log);
+    return 0;
+}
+
+/* Sockets first, while we may still be root; then never root again. */
+static int prepare_pool(struct program *program)
+{
+    struct listener_config config;
+    struct sandbox_identity identity;
+    const struct options *options = &program->options;
+    program->admin_listener.fd = -1;
+    if (find_listener_config(program, &config) != 0 ||
+        find_identity(program, options->user, options->group, "--user, --group", &identity) != 0)
+        return -1;
+    if (config.owner.uid == SANDBOX_KEEP_ID)
+        config.owner.uid = identity.uid;
+    if (config.owner.gid == (gid_t)-1)
+        config.owner.gid = identity.gid;
+    if (open_work_listener(program, &config) != 0 || open_admin_listener(program, &config) != 0)
+        return -1;
+    program->board = scoreboard_create();
+    if (program->board == NULL || sandbox_become(&identity) != 0 || sandbox_seal() != 0) {
+        log_error(&program->log, "cannot become the user of --user, or get memory for the workers: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+static void announce(const struct program *program)
+{
+    const struct options *options = &program->options;
+    log_info(&program->log, "fibcgi " FIBCGI_VERSION " serves %s on %s, admin on %s", compute_app.name,
+             options->listen != NULL ? options->listen : "the socket it was given",
+             options->admin_listen != NULL ? options->admin_listen : "none");
+}
+
+static enum exit_status run_master(struct program *program)
+{
+    const struct options *options = &program->options;
+    struct master_config config = {
+        .pool = {.board = program->board,
+                 .log = &program->log,
+                 .request_timeout_ns = ms_to_ns(options->request_timeout_ms),
+                 .has_admin = program->admin_listener.fd >= 0,
+                 .queue_outlives_us = program->listener.is_inherited,
+                 .run = run_worker,
+                 .run_context = program},
+        .log = &program->log,
+        .listener = &program->listener,
+        .fixed_workers = (unsigned)options->workers,
+        .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
+    };
+    title_set("fibcgi: master");
+    announce(program);
+    switch (master_run(&config)) {
+    case MASTER_DONE:
+        return EXIT_DONE;
+    case MASTER_CUT_SHORT:
+        return EXIT_CUT_SHORT;
+    default:
+        log_error(&program->log, "the pool cannot start: %s", strerror(errno));
+        return EXIT_SYSTEM;
+    }
+}
+
+static enum exit_status run_pool(struct program *program)
+{
+    enum exit_status status;
+    program->master_pid = getpid();
+    master_block_signals(&program->original_mask);
+    if (prepare_pool(program) != 0)
+        status = status_for(errno);
+    else
+        status = run_master(program);
+    listener_close(&program->listener);
+    listener_close(&program->admin_listener);
+    return status;
+}
+
+/* One process on the socket that the web server passed; it has neither master nor admin worker. */
+static enum exit_status run_spawned(struct program *program)
+{
+    sigset_t mask;
+    struct listener_config config;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    program->board = scoreboard_create();
+    if (program->board == NULL)
+        return EXIT_SYSTEM;
+    if (find_listener_config(program, &config) != 0 || open_work_listener(program, &config) != 0)
+        return status_for(errno);
+    sandbox_seal();
+    title_set("fibcgi: spawned");
+    atomic_store(&program->board->master.workers, 1);
+    struct worker_config worker = worker_config_for(program, 0);
+    worker.is_alone = true;
+    /* A web server that manages its processes starts the next one itself. */
+    enum worker_exit left = worker_run(&worker);
+    return left == WORKER_FAILED ? EXIT_SYSTEM : EXIT_DONE;
+}
+
+static enum exit_status run_cgi(struct program *program)
+{
+    struct record_limits limits = limits_of(&program->options);
+    sandbox_seal();
+    if (cgi_run(&compute_app, &program->compute, &limits) == 0)
+        return EXIT_DONE;
+    log_error(&program->log, "cannot answer as CGI: %s", strerror(errno));
+    return EXIT_SYSTEM;
+}
+
+static enum exit_status run_mode(struct program *program, enum options_mode mode)
+{
+    switch (mode) {
+    case MODE_CGI:
+        return run_cgi(program);
+    case MODE_SPAWNED:
+        return run_spawned(program);
+    case MODE_POOL:
+        return run_pool(program);
+    default:
+        options_print_usage(stderr);
+        return EXIT_USAGE;
+    }
+}
+
+/* -t: what can be found wrong without touching anything. */
+static enum exit_status test_configuration(struct program *program)
+{
+    const char *const addresses[] = {program->options.listen, program->options.admin_listen};
+    struct listener_config config;
+    struct sandbox_identity identity;
+    for (size_t i = 0; i < 2; i++) {
+        const char *wrong = addresses[i] != NULL ? listener_check_address(addresses[i]) : NULL;
+        if (wrong != NULL) {
+            log_error(&program->log, "cannot listen on \"%s\": %s", addresses[i], wrong);
+            return EXIT_USAGE;
+        }
+    }
+    if (find_listener_config(program, &config) != 0 ||
+        find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0)
+        return EXIT_USAGE;
+    puts("fibcgi: the configuration is fine");
+    return EXIT_DONE;
+}
+
+static enum exit_status run(struct program *program)
+{
+    enum options_mode mode = find_mode(&program->options);
+    switch (program->options.action) {
+    case ACTION_HELP:
+        options_print_help(stdout);
+        return EXIT_DONE;
+    case ACTION_VERSION:
+        puts("fibcgi " FIBCGI_VERSION);
+        return EXIT_DONE;
+    case ACTION_TEST:
+        return test_configuration(program);
+    case ACTION_RUN:
+        break;
+    }
+    if (log_open(&program->log, program->options.log) != 0) {
+        int error = errno;
+        log_error(&program->log, "cannot open the log %s: %s; create its folder, or name a file that may be written",
+                  program->options.log, strerror(error));
+        return status_for(error);
+    }
+    program->compute.max_n = (unsigned)program->options.max_n;
+    return run_mode(program, mode);
+}
+
+/* A closed standard descriptor would be taken by the next socket, and something would write into it. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program;
+    char error[OPTIONS_ERROR_MAX];
+    open_standard_descriptors();
+    log_open(&program.log, NULL);
+    program.log.bare = true;
+    char **arguments = title_init(argc, argv);
+    if (arguments == NULL)
+        return EXIT_SYSTEM;
+    if (options_parse(&program.options, is_cgi_request() ? 0 : argc, arguments, error) != 0) {
+        log_error(&program.log, "%s", error);
+        return EXIT_USAGE;
+    }
+    return (int)run(&program);
+}

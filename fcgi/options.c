@@ -1,0 +1,326 @@
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fib.h"
+#include "scoreboard.h"
+
+enum kind { KIND_TEXT, KIND_COUNT, KIND_WORKERS, KIND_DURATION, KIND_BYTES, KIND_OCTAL, KIND_MODE };
+
+struct spec {
+    const char *name;
+    const char *variable;
+    enum kind kind;
+    size_t offset;         /* into struct options: const char * for KIND_TEXT, long long for the others */
+    const char *initial;   /* the default as a user would write it; NULL: none */
+    long long min, max;    /* bounds, in the unit that is stored */
+    const char *help;
+};
+
+#define FIELD(name) offsetof(struct options, name)
+#define DAY_MS (24LL * 3600 * 1000)
+#define MIB (1024LL * 1024)
+
+static const struct spec specs[] = {
+    {"mode", "FIBCGI_MODE", KIND_MODE, FIELD(mode), "auto", 0, 0,
+     "auto, cgi, spawned (a web server gave us its socket as fd 0) or pool"},
+    {"listen", "FIBCGI_LISTEN", KIND_TEXT, FIELD(listen), NULL, 0, 0,
+     "where the pool takes requests: unix:/run/fibcgi/fib.sock or tcp:127.0.0.1:9000"},
+    {"admin-listen", "FIBCGI_ADMIN_LISTEN", KIND_TEXT, FIELD(admin_listen), NULL, 0, 0,
+     "where it answers /healthz, /readyz, /metrics and /status; same form"},
+    {"socket-mode", "FIBCGI_SOCKET_MODE", KIND_OCTAL, FIELD(socket_mode), "0660", 0, 0777,
+     "mode of the Unix sockets, octal"},
+    {"socket-owner", "FIBCGI_SOCKET_OWNER", KIND_TEXT, FIELD(socket_owner), NULL, 0, 0,
+     "user who owns the Unix sockets: the web server's, say"},
+    {"socket-group", "FIBCGI_SOCKET_GROUP", KIND_TEXT, FIELD(socket_group), NULL, 0, 0,
+     "group of the Unix sockets"},
+    {"backlog", "FIBCGI_BACKLOG", KIND_COUNT, FIELD(backlog), "4096", 1, 65535,
+     "connections that may wait for a worker; the kernel allows net.core.somaxconn"},
+    {"allowed-peers", "FCGI_WEB_SERVER_ADDRS", KIND_TEXT, FIELD(allowed_peers), NULL, 0, 0,
+     "TCP: addresses of the web servers, commas between; all others are turned away"},
+    {"workers", "FIBCGI_WORKERS", KIND_WORKERS, FIELD(workers), "auto", 1, SCOREBOARD_WORKERS_MAX,
+     "number of workers; auto: the CPU limit, rounded up"},
+    {"max-requests", "FIBCGI_MAX_REQUESTS", KIND_COUNT, FIELD(max_requests), "0", 0, INT_MAX,
+     "a worker is replaced after this many requests, up to a tenth earlier; 0: never"},
+    {"request-timeout", "FIBCGI_REQUEST_TIMEOUT", KIND_DURATION, FIELD(request_timeout_ms), "30s", 10, DAY_MS,
+     "the application's time for a request; then its worker is killed"},
+    {"read-timeout", "FIBCGI_READ_TIMEOUT", KIND_DURATION, FIELD(read_timeout_ms), "5s", 10, DAY_MS,
+     "the web server's time to send a whole request"},
+    {"write-timeout", "FIBCGI_WRITE_TIMEOUT", KIND_DURATION, FIELD(write_timeout_ms), "5s", 10, DAY_MS,
+     "the web server's time to take a piece of an answer"},
+    {"drain-timeout", "FIBCGI_DRAIN_TIMEOUT", KIND_DURATION, FIELD(drain_timeout_ms), "30s", 10, DAY_MS,
+     "time for what is queued and running once SIGTERM has come"},
+    {"max-n", "FIBCGI_MAX_N", KIND_COUNT, FIELD(max_n), "30", 0, FIB_N_MAX,
+     "largest n that /compute takes; each step costs 1.6 times more"},
+    {"max-params-size", "FIBCGI_MAX_PARAMS_SIZE", KIND_BYTES, FIELD(max_params_bytes), "64K", 1024, 16 * MIB,
+     "size of a request's header as FastCGI PARAMS; beyond: 431"},
+    {"max-params-count", "FIBCGI_MAX_PARAMS_COUNT", KIND_COUNT, FIELD(max_params_count), "512", 16, 65535,
+     "number of a request's FastCGI PARAMS; beyond: 431"},
+    {"max-body-size", "FIBCGI_MAX_BODY_SIZE", KIND_BYTES, FIELD(max_body_bytes), "1M", 0, 1024 * MIB,
+     "size of a request's body; beyond: 413"},
+    {"user", "FIBCGI_USER", KIND_TEXT, FIELD(user), NULL, 0, 0,
+     "user to become when started as root, name or number"},
+    {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0,
+     "group to become; default: that user's login group"},
+    {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
+     "file to append to, reopened on SIGUSR1; default: standard error"},
+};
+
+#define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))
+
+static const char *const mode_names[] = {"auto", "cgi", "spawned", "pool"};
+
+/* A number and what follows it; false where there is no number, or one that does not fit. */
+static bool parse_number(const char *text, int base, long long *value, const char **rest)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    *value = strtoll(text, &end, base);
+    *rest = end;
+    return errno == 0;
+}
+
+/* Multiplies by the factor of the suffix found in the table; false for an unknown suffix or an overflow. */
+static bool apply_suffix(const char *suffix, const char *const names[], const long long factors[], long long *value)
+{
+    for (size_t i = 0; names[i] != NULL; i++) {
+        if (strcmp(suffix, names[i]) == 0)
+            return !__builtin_mul_overflow(*value, factors[i], value);
+    }
+    return false;
+}
+
+static bool parse_duration(const char *text, long long *ms)
+{
+    static const char *const names[] = {"", "ms", "s", "m", "h", NULL};
+    static const long long factors[] = {1000, 1, 1000, 60000, 3600000};
+    const char *suffix;
+    return parse_number(text, 10, ms, &suffix) && apply_suffix(suffix, names, factors, ms);
+}
+
+static bool parse_bytes(const char *text, long long *bytes)
+{
+    static const char *const names[] = {"", "K", "M", "G", NULL};
+    static const long long factors[] = {1, 1024, MIB, 1024 * MIB};
+    const char *suffix;
+    return parse_number(text, 10, bytes, &suffix) && apply_suffix(suffix, names, factors, bytes);
+}
+
+static bool parse_mode(const char *text, long long *mode)
+{
+    for (size_t i = 0; i < sizeof(mode_names) / sizeof(mode_names[0]); i++) {
+        if (strcmp(text, mode_names[i]) == 0) {
+            *mode = (long long)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_value(const struct spec *spec, const char *text, long long *value)
+{
+    const char *rest;
+    switch (spec->kind) {
+    case KIND_MODE:
+        return parse_mode(text, value);
+    case KIND_DURATION:
+        return parse_duration(text, value) && *value >= spec->min && *value <= spec->max;
+    case KIND_BYTES:
+        return parse_bytes(text, value) && *value >= spec->min && *value <= spec->max;
+    case KIND_WORKERS:
+        if (strcmp(text, "auto") == 0) {
+            *value = 0;
+            return true;
+        }
+        break;
+    default:
+        break;
+    }
+    return parse_number(text, spec->kind == KIND_OCTAL ? 8 : 10, value, &rest) && *rest == '\0' &&
+           *value >= spec->min && *value <= spec->max;
+}
+
+static void write_duration(char *text, size_t size, long long ms)
+{
+    if (ms % 3600000 == 0)
+        snprintf(text, size, "%lldh", ms / 3600000);
+    else if (ms % 1000 == 0)
+        snprintf(text, size, "%llds", ms / 1000);
+    else
+        snprintf(text, size, "%lldms", ms);
+}
+
+static void write_bytes(char *text, size_t size, long long bytes)
+{
+    if (bytes >= MIB && bytes % MIB == 0)
+        snprintf(text, size, "%lldM", bytes / MIB);
+    else if (bytes >= 1024 && bytes % 1024 == 0)
+        snprintf(text, size, "%lldK", bytes / 1024);
+    else
+        snprintf(text, size, "%lld", bytes);
+}
+
+/* What may be written for an option: "a whole number from 1 to 512, or auto". */
+static void describe_values(const struct spec *spec, char *text, size_t size)
+{
+    char low[32], high[32];
+    switch (spec->kind) {
+    case KIND_TEXT:
+        snprintf(text, size, "a text");
+        break;
+    case KIND_MODE:
+        snprintf(text, size, "auto, cgi, spawned or pool");
+        break;
+    case KIND_DURATION:
+        write_duration(low, sizeof(low), spec->min);
+        write_duration(high, sizeof(high), spec->max);
+        snprintf(text, size, "a time from %s to %s, such as 500ms, 30s or 2m", low, high);
+        break;
+    case KIND_BYTES:
+        write_bytes(low, sizeof(low), spec->min);
+        write_bytes(high, sizeof(high), spec->max);
+        snprintf(text, size, "a size from %s to %s, such as 64K or 1M", low, high);
+        break;
+    case KIND_OCTAL:
+        snprintf(text, size, "an octal mode from %llo to 0%llo", spec->min, spec->max);
+        break;
+    case KIND_COUNT:
+    case KIND_WORKERS:
+        snprintf(text, size, "a whole number from %lld to %lld%s", spec->min, spec->max,
+                 spec->kind == KIND_WORKERS ? ", or auto" : "");
+        break;
+    }
+}
+
+static int set_value(struct options *options, const struct spec *spec, const char *text, const char *source,
+                     char *error)
+{
+    char values[128];
+    long long value;
+    if (spec->kind == KIND_TEXT && text[0] != '\0') {
+        memcpy((char *)options + spec->offset, &text, sizeof(text));
+        return 0;
+    }
+    if (spec->kind != KIND_TEXT && parse_value(spec, text, &value)) {
+        memcpy((char *)options + spec->offset, &value, sizeof(value));
+        return 0;
+    }
+    describe_values(spec, values, sizeof(values));
+    snprintf(error, OPTIONS_ERROR_MAX, "%s: \"%.64s\" is not %s", source, text, values);
+    return -1;
+}
+
+static int read_environment(struct options *options, char *error)
+{
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        const char *text = getenv(specs[i].variable);
+        /* An empty variable is how a shell or a pod says "not set". */
+        if (text == NULL || text[0] == '\0')
+            text = specs[i].initial;
+        else if (set_value(options, &specs[i], text, specs[i].variable, error) != 0)
+            return -1;
+        else
+            continue;
+        if (text != NULL && set_value(options, &specs[i], text, specs[i].name, error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* getopt's table: the options with their index + 256, then those that ask for something. */
+static void fill_getopt_table(struct option table[static SPEC_COUNT + 4])
+{
+    for (size_t i = 0; i < SPEC_COUNT; i++)
+        table[i] = (struct option){specs[i].name, required_argument, NULL, 256 + (int)i};
+    table[SPEC_COUNT] = (struct option){"help", no_argument, NULL, 'h'};
+    table[SPEC_COUNT + 1] = (struct option){"version", no_argument, NULL, 'V'};
+    table[SPEC_COUNT + 2] = (struct option){"test", no_argument, NULL, 't'};
+    table[SPEC_COUNT + 3] = (struct option){0};
+}
+
+static int take_flag(struct options *options, int flag, char **argv, char *error)
+{
+    char source[64];
+    switch (flag) {
+    case 'h':
+        options->action = ACTION_HELP;
+        return 0;
+    case 'V':
+        options->action = ACTION_VERSION;
+        return 0;
+    case 't':
+        options->action = ACTION_TEST;
+        return 0;
+    case ':':
+        snprintf(error, OPTIONS_ERROR_MAX, "%.64s needs a value; see fibcgi --help", argv[optind - 1]);
+        return -1;
+    case '?':
+        snprintf(error, OPTIONS_ERROR_MAX, "%.64s is not an option of fibcgi; see fibcgi --help", argv[optind - 1]);
+        return -1;
+    default:
+        snprintf(source, sizeof(source), "--%s", specs[flag - 256].name);
+        return set_value(options, &specs[flag - 256], optarg, source, error);
+    }
+}
+
+int options_parse(struct options *options, int argc, char **argv, char error[static OPTIONS_ERROR_MAX])
+{
+    struct option table[SPEC_COUNT + 4];
+    int flag;
+    *options = (struct options){.action = ACTION_RUN};
+    if (read_environment(options, error) != 0)
+        return -1;
+    if (argc == 0)
+        return 0;
+    fill_getopt_table(table);
+    optind = 0;
+    while ((flag = getopt_long(argc, argv, ":hVt", table, NULL)) != -1) {
+        if (take_flag(options, flag, argv, error) != 0)
+            return -1;
+    }
+    if (optind < argc) {
+        snprintf(error, OPTIONS_ERROR_MAX, "\"%.64s\" is left over: fibcgi takes options only; see fibcgi --help",
+                 argv[optind]);
+        return -1;
+    }
+    return 0;
+}
+
+void options_print_usage(FILE *out)
+{
+    fputs("fibcgi serves an application to a web server: as CGI, as FastCGI, or as a supervised pool of workers.\n"
+          "It was started with none of these, so there is nothing to serve. Run it as one of:\n"
+          "\n"
+          "  fibcgi --listen unix:/run/fibcgi/fib.sock   a pool of its own, for lighttpd, nginx or Apache to connect to\n"
+          "  bin-path = \"/usr/bin/fibcgi\"                from lighttpd's fastcgi.server, which gives it the socket\n"
+          "  a copy or link in cgi-bin                   as CGI\n"
+          "\n"
+          "fibcgi --help lists the options.\n",
+          out);
+}
+
+void options_print_help(FILE *out)
+{
+    char values[128];
+    fputs("Usage: fibcgi [OPTION]…\n"
+          "Serves GET /compute as CGI, FastCGI or a supervised pool of FastCGI workers.\n\n", out);
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        describe_values(&specs[i], values, sizeof(values));
+        fprintf(out, "  --%s VALUE\n      %s\n      ", specs[i].name, specs[i].help);
+        if (specs[i].kind != KIND_TEXT && specs[i].kind != KIND_MODE)
+            fprintf(out, "%s; ", values);
+        fprintf(out, "default %s; variable %s\n", specs[i].initial != NULL ? specs[i].initial : "none",
+                specs[i].variable);
+    }
+    fputs("  -t, --test\n      check the options and leave\n"
+          "  -V, --version\n  -h, --help\n\n"
+          "Exit status: 0 done, 100 wrong usage or configuration, 111 a system error that may pass.\n"
+          "Signals to the pool: TERM or INT drains, twice stops at once; QUIT stops at once; HUP replaces the\n"
+          "workers one by one; USR1 reopens the log; USR2 logs the status.\n", out);
+}

@@ -1,0 +1,53 @@
+/* options: one table of flags and environment variables. --help, -t and the man page's list come from it. */
+#ifndef FIBCGI_OPTIONS_H
+#define FIBCGI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define FIBCGI_VERSION "0.1.0"
+
+enum options_mode { MODE_AUTO, MODE_CGI, MODE_SPAWNED, MODE_POOL };
+
+enum options_action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_TEST };
+
+/* Every number is within its bounds once options_parse has returned 0. Durations are in milliseconds. */
+struct options {
+    enum options_action action;
+    long long mode; /* enum options_mode */
+    const char *listen;
+    const char *admin_listen;
+    long long socket_mode;
+    const char *socket_owner;
+    const char *socket_group;
+    long long backlog;
+    const char *allowed_peers;
+    long long workers; /* 0: from the CPU limit */
+    long long max_requests;
+    long long request_timeout_ms;
+    long long read_timeout_ms;
+    long long write_timeout_ms;
+    long long drain_timeout_ms;
+    long long max_n;
+    long long max_params_bytes;
+    long long max_params_count;
+    long long max_body_bytes;
+    const char *user;
+    const char *group;
+    const char *log;
+};
+
+#define OPTIONS_ERROR_MAX 512
+
+/* Reads environment variables, then flags over them (argv[0] is skipped; argc 0: the environment alone). Returns 0; or -1
+ * with a sentence in error: what is wrong, where, and what to write instead. */
+int options_parse(struct options *options, int argc, char **argv, char error[static OPTIONS_ERROR_MAX]);
+
+/* Writes the help text: a line for each option with its variable, default and bounds. */
+void options_print_help(FILE *out);
+
+/* Writes what the program is and how to run it, for somebody who started it with neither. */
+void options_print_usage(FILE *out);
+
+#endif

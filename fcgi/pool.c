@@ -1,0 +1,311 @@
+#include "pool.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "worker.h"
+
+#define LONGEST_SLEEP_NS CLOCK_NS_PER_S
+/* How often a worker that was just started is looked at until it is up, while a roll waits for it. */
+#define ROLL_STEP_NS (5 * CLOCK_NS_PER_MS)
+#define TIMEOUT_STEP_MIN_NS (20 * CLOCK_NS_PER_MS)
+
+struct death {
+    enum restart_cause cause;
+    char how[64];
+};
+
+static bool is_admin(unsigned slot)
+{
+    return slot == SCOREBOARD_ADMIN;
+}
+
+static const char *name_of(unsigned slot, char name[static 24])
+{
+    if (is_admin(slot))
+        return "admin worker";
+    snprintf(name, 24, "worker %u", slot + 1);
+    return name;
+}
+
+static unsigned workers_left(const struct pool *pool)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < SCOREBOARD_WORKERS_MAX; i++)
+        left += pool->workers[i].pid != 0 || pool->workers[i].spawn_at_ns != 0;
+    return left;
+}
+
+/* Whether a process should be in that slot; in a drain, only until it has left of its own accord. */
+static bool is_wanted(const struct pool *pool, unsigned slot)
+{
+    if (is_admin(slot))
+        return pool->config.has_admin && (!pool->is_draining || workers_left(pool) > 0);
+    return slot < pool->wanted;
+}
+
+static enum slot_order order_for(const struct pool *pool, unsigned slot)
+{
+    if (!pool->is_draining || is_admin(slot))
+        return ORDER_SERVE;
+    return pool->config.queue_outlives_us ? ORDER_RETIRE : ORDER_DRAIN;
+}
+
+void pool_init(struct pool *pool, const struct pool_config *config)
+{
+    *pool = (struct pool){.config = *config};
+    if (config->has_admin)
+        pool->workers[SCOREBOARD_ADMIN].spawn_at_ns = 1;
+}
+
+static void give_order(struct pool *pool, unsigned slot, enum slot_order order)
+{
+    struct pool_worker *worker = &pool->workers[slot];
+    if (worker->pid == 0)
+        return;
+    worker->was_told_to_leave = order != ORDER_SERVE;
+    atomic_store_explicit(&pool->config.board->master.orders[slot], (uint32_t)order, memory_order_release);
+    kill(worker->pid, SIGTERM);
+}
+
+void pool_resize(struct pool *pool, unsigned count)
+{
+    struct scoreboard_master *master = &pool->config.board->master;
+    pool->wanted = count;
+    atomic_store(&master->workers, count);
+    for (unsigned i = 0; i < SCOREBOARD_WORKERS_MAX; i++) {
+        struct pool_worker *worker = &pool->workers[i];
+        if (i < count && worker->pid == 0 && worker->spawn_at_ns == 0) {
+            worker->spawn_at_ns = 1;
+        } else if (i >= count) {
+            worker->spawn_at_ns = 0;
+            if (!worker->was_told_to_leave)
+                give_order(pool, i, ORDER_RETIRE);
+        }
+    }
+}
+
+void pool_roll(struct pool *pool)
+{
+    pool->generation++;
+}
+
+void pool_drain(struct pool *pool)
+{
+    pool->is_draining = true;
+    for (unsigned i = 0; i < SCOREBOARD_WORKERS_MAX; i++)
+        give_order(pool, i, order_for(pool, i));
+}
+
+void pool_kill(struct pool *pool)
+{
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+        pool->workers[i].spawn_at_ns = 0;
+        if (pool->workers[i].pid != 0)
+            kill(pool->workers[i].pid, SIGKILL);
+    }
+    pool->is_draining = true;
+    pool->wanted = 0;
+    pool->config.has_admin = false;
+}
+
+static void plan_retry(struct pool_worker *worker, uint64_t now_ns)
+{
+    uint64_t delay_ns = POOL_BACKOFF_FIRST_NS;
+    for (unsigned i = 1; i < worker->deaths_in_youth && delay_ns < POOL_BACKOFF_MAX_NS; i++)
+        delay_ns *= 2;
+    worker->spawn_at_ns = now_ns + (delay_ns < POOL_BACKOFF_MAX_NS ? delay_ns : POOL_BACKOFF_MAX_NS);
+}
+
+static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
+{
+    struct pool_worker *worker = &pool->workers[slot];
+    struct scoreboard *board = pool->config.board;
+    enum slot_order order = order_for(pool, slot);
+    char name[24];
+    atomic_store(&board->master.orders[slot], (uint32_t)order);
+    slot_set_state(&board->slots[slot], SLOT_STARTING);
+    atomic_store(&board->slots[slot].busy_since_ns, 0);
+    if (!is_admin(slot) && slot >= atomic_load(&board->master.slots_used))
+        atomic_store(&board->master.slots_used, slot + 1);
+    pid_t pid = fork();
+    if (pid == 0)
+        pool->config.run(pool->config.run_context, slot);
+    if (pid < 0) {
+        worker->deaths_in_youth++;
+        plan_retry(worker, now_ns);
+        log_error(pool->config.log, "cannot start %s: %s; trying again", name_of(slot, name), strerror(errno));
+        return;
+    }
+    atomic_store(&board->master.pids[slot], pid);
+    *worker = (struct pool_worker){.pid = pid,
+                                   .started_ns = now_ns,
+                                   .requests_at_start = counter_read(&board->slots[slot].requests),
+                                   .deaths_in_youth = worker->deaths_in_youth,
+                                   .generation = pool->generation,
+                                   .was_told_to_leave = order != ORDER_SERVE};
+    log_info(pool->config.log, "%s started, pid %d", name_of(slot, name), pid);
+}
+
+static struct death describe_death(const struct pool_worker *worker, int status)
+{
+    struct death death = {.cause = RESTART_EXIT};
+    if (WIFSIGNALED(status)) {
+        int signal_number = WTERMSIG(status);
+        death.cause = worker->was_killed_for_time ? RESTART_TIMEOUT : RESTART_SIGNAL;
+        snprintf(death.how, sizeof(death.how), "was killed by signal %d (%s)", signal_number, strsignal(signal_number));
+        if (worker->was_killed_for_time)
+            snprintf(death.how, sizeof(death.how), "was killed: its request took longer than --request-timeout");
+    } else if (WEXITSTATUS(status) == WORKER_MAX_REQUESTS) {
+        death.cause = RESTART_MAX_REQUESTS;
+        snprintf(death.how, sizeof(death.how), "left after --max-requests");
+    } else if (WEXITSTATUS(status) == WORKER_LEFT && worker->was_told_to_leave) {
+        death.cause = RESTART_ROLL;
+        snprintf(death.how, sizeof(death.how), "left as told");
+    } else {
+        snprintf(death.how, sizeof(death.how), "exited with status %d", WEXITSTATUS(status));
+    }
+    return death;
+}
+
+static bool died_young(const struct pool *pool, unsigned slot, enum restart_cause cause, uint64_t now_ns)
+{
+    const struct pool_worker *worker = &pool->workers[slot];
+    uint64_t answered = counter_read(&pool->config.board->slots[slot].requests) - worker->requests_at_start;
+    return (cause == RESTART_EXIT || cause == RESTART_SIGNAL) && answered == 0 &&
+           now_ns - worker->started_ns < POOL_YOUNG_NS;
+}
+
+/* Decides whether and when a dead worker gets a successor. */
+static void plan_successor(struct pool *pool, unsigned slot, const struct death *death, uint64_t now_ns)
+{
+    struct pool_worker *worker = &pool->workers[slot];
+    bool has_done_its_drain = pool->is_draining && death->cause == RESTART_ROLL;
+    worker->deaths_in_youth = died_young(pool, slot, death->cause, now_ns) ? worker->deaths_in_youth + 1 : 0;
+    worker->spawn_at_ns = 0;
+    if (!is_wanted(pool, slot) || has_done_its_drain)
+        return;
+    counter_add(&pool->config.board->master.restarts[death->cause], 1);
+    if (worker->deaths_in_youth > 0)
+        plan_retry(worker, now_ns);
+    else
+        worker->spawn_at_ns = now_ns;
+}
+
+static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
+{
+    struct pool_worker *worker = &pool->workers[slot];
+    struct death death = describe_death(worker, status);
+    char name[24], next[64] = "";
+    pid_t pid = worker->pid;
+    worker->pid = 0;
+    atomic_store(&pool->config.board->master.pids[slot], 0);
+    plan_successor(pool, slot, &death, now_ns);
+    if (worker->spawn_at_ns > now_ns)
+        snprintf(next, sizeof(next), "; the next one starts in %d ms", clock_ms_until(worker->spawn_at_ns, now_ns));
+    bool is_routine = death.cause == RESTART_ROLL || death.cause == RESTART_MAX_REQUESTS;
+    (is_routine ? log_info : log_warning)(pool->config.log, "%s (pid %d) %s%s", name_of(slot, name), pid, death.how, next);
+    worker->was_told_to_leave = false;
+    worker->was_killed_for_time = false;
+}
+
+void pool_reap(struct pool *pool)
+{
+    int status;
+    pid_t pid;
+    uint64_t now_ns = clock_now_ns();
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+            if (pool->workers[i].pid == pid)
+                bury(pool, i, status, now_ns);
+        }
+    }
+}
+
+/* Kills the worker whose request has taken too long; returns when that would be. */
+static uint64_t enforce_timeout(struct pool *pool, unsigned slot, uint64_t now_ns)
+{
+    struct pool_worker *worker = &pool->workers[slot];
+    uint64_t since_ns = counter_read(&pool->config.board->slots[slot].busy_since_ns);
+    uint64_t step_ns = pool->config.request_timeout_ns / 8;
+    if (worker->pid == 0 || worker->was_killed_for_time)
+        return UINT64_MAX;
+    if (since_ns != 0 && now_ns >= since_ns + pool->config.request_timeout_ns) {
+        worker->was_killed_for_time = true;
+        kill(worker->pid, SIGKILL);
+    }
+    /* The master learns nothing when a request begins, so it looks at intervals: at most an eighth too late. */
+    return now_ns + (step_ns > TIMEOUT_STEP_MIN_NS ? step_ns : TIMEOUT_STEP_MIN_NS);
+}
+
+static bool is_up(const struct pool *pool, unsigned slot)
+{
+    return pool->workers[slot].pid != 0 && !pool->workers[slot].was_told_to_leave &&
+           atomic_load(&pool->config.board->slots[slot].state) >= SLOT_IDLE;
+}
+
+/* Takes a roll one step further; returns when to look again. */
+static uint64_t continue_roll(struct pool *pool, uint64_t now_ns)
+{
+    int oldest = -1;
+    if (pool->is_draining)
+        return UINT64_MAX;
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+        if (!is_wanted(pool, i))
+            continue;
+        if (oldest < 0 && pool->workers[i].pid != 0 && pool->workers[i].generation != pool->generation)
+            oldest = (int)i;
+        if (!is_up(pool, i))
+            return now_ns + ROLL_STEP_NS;
+    }
+    if (oldest < 0)
+        return UINT64_MAX;
+    give_order(pool, (unsigned)oldest, ORDER_RETIRE);
+    return now_ns + ROLL_STEP_NS;
+}
+
+static bool is_rolling(const struct pool *pool)
+{
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+        if (pool->workers[i].pid != 0 && pool->workers[i].generation != pool->generation && is_wanted(pool, i))
+            return true;
+    }
+    return false;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t pool_tick(struct pool *pool, uint64_t now_ns)
+{
+    uint64_t next_ns = now_ns + LONGEST_SLEEP_NS;
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+        struct pool_worker *worker = &pool->workers[i];
+        if (worker->pid == 0 && worker->spawn_at_ns != 0 && worker->spawn_at_ns <= now_ns) {
+            worker->spawn_at_ns = 0;
+            spawn(pool, i, now_ns);
+        }
+        if (worker->pid == 0 && worker->spawn_at_ns != 0)
+            next_ns = earlier(next_ns, worker->spawn_at_ns);
+        next_ns = earlier(next_ns, enforce_timeout(pool, i, now_ns));
+    }
+    if (is_rolling(pool))
+        next_ns = earlier(next_ns, continue_roll(pool, now_ns));
+    /* The admin worker is the last to go: until then it tells that the pool is draining. */
+    if (pool->is_draining && workers_left(pool) == 0 && !pool->workers[SCOREBOARD_ADMIN].was_told_to_leave)
+        give_order(pool, SCOREBOARD_ADMIN, ORDER_RETIRE);
+    return next_ns;
+}
+
+bool pool_is_empty(const struct pool *pool)
+{
+    const struct pool_worker *admin = &pool->workers[SCOREBOARD_ADMIN];
+    return workers_left(pool) == 0 && admin->pid == 0 && admin->spawn_at_ns == 0;
+}

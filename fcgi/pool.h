@@ -1,0 +1,74 @@
+/* pool: the worker processes in their slots: spawn, reap, back off, resize, drain, roll. The master calls it between
+ * two waits; nothing here blocks. */
+#ifndef FIBCGI_POOL_H
+#define FIBCGI_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "log.h"
+#include "scoreboard.h"
+
+/* A worker that dies without having answered a request, sooner than this, counts as dying young: then its successor
+ * waits, from the first figure, doubling, up to the second. */
+#define POOL_YOUNG_NS (1000 * CLOCK_NS_PER_MS)
+#define POOL_BACKOFF_FIRST_NS (100 * CLOCK_NS_PER_MS)
+#define POOL_BACKOFF_MAX_NS (5000 * CLOCK_NS_PER_MS)
+
+struct pool_config {
+    struct scoreboard *board;
+    const struct log *log;
+    uint64_t request_timeout_ns; /* the application may take this long for a request */
+    bool has_admin;
+    bool queue_outlives_us; /* the socket is somebody else's: a drain leaves its queue to the successor */
+    /* Becomes the worker (or the admin worker) of that slot, in the new process; never returns. */
+    void (*run)(void *context, unsigned slot);
+    void *run_context;
+};
+
+struct pool_worker {
+    pid_t pid; /* 0: none */
+    uint64_t started_ns;
+    uint64_t requests_at_start;
+    unsigned deaths_in_youth; /* in a row */
+    uint64_t spawn_at_ns;     /* with pid 0: when to start it again; 0: not at all */
+    unsigned generation;      /* which roll it belongs to */
+    bool was_told_to_leave;
+    bool was_killed_for_time;
+};
+
+struct pool {
+    struct pool_config config;
+    struct pool_worker workers[SCOREBOARD_SLOTS];
+    unsigned wanted;     /* workers there should be; without the admin's */
+    unsigned generation; /* workers of an older one are replaced, one at a time */
+    bool is_draining;
+};
+
+void pool_init(struct pool *pool, const struct pool_config *config);
+
+/* Changes how many workers there are: new ones are spawned by the next pool_tick, those too many finish what they have
+ * in hand. count from 1 to SCOREBOARD_WORKERS_MAX. */
+void pool_resize(struct pool *pool, unsigned count);
+
+/* Replaces every worker by a new one, one at a time, none while its predecessor's successor is not up. */
+void pool_roll(struct pool *pool);
+
+/* Tells all workers to answer what is queued and leave; the admin worker follows when they have. */
+void pool_drain(struct pool *pool);
+
+/* Kills every process at once. */
+void pool_kill(struct pool *pool);
+
+/* Collects dead children: logs each, counts its cause and plans its successor. */
+void pool_reap(struct pool *pool);
+
+/* Does what is due at now_ns: spawns, kills requests that took too long, goes on with a roll. Returns when it wants to be
+ * called again. */
+uint64_t pool_tick(struct pool *pool, uint64_t now_ns);
+
+/* True once no process is left and none is to be started. */
+bool pool_is_empty(const struct pool *pool);
+
+#endif

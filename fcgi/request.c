@@ -1,0 +1,155 @@
+#include "request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "clock.h"
+
+/* libfcgi's own buffer is 8,192 bytes; an answer below this leaves it in one write. */
+#define ONE_WRITE_MAX 8000
+
+int request_init(struct request *request, uint64_t write_timeout_ns)
+{
+    static const int touched[] = {SIGTERM, SIGUSR1, SIGPIPE};
+    struct sigaction saved[3];
+    *request = (struct request){.connection = -1, .write_timeout_ns = write_timeout_ns};
+    /* FCGX_Init puts its own handlers on these, which would swallow them. */
+    for (size_t i = 0; i < 3; i++)
+        sigaction(touched[i], NULL, &saved[i]);
+    int failed = FCGX_Init() != 0 || FCGX_InitRequest(&request->fcgi, -1, 0) != 0;
+    for (size_t i = 0; i < 3; i++)
+        sigaction(touched[i], &saved[i], NULL);
+    return failed ? -1 : 0;
+}
+
+static const char *find_variable(const struct app_request *app, const char *name)
+{
+    const struct request *request = app->source;
+    return FCGX_GetParam(name, request->fcgi.envp);
+}
+
+static ssize_t read_body(const struct app_request *app, void *buffer, size_t size)
+{
+    const struct request *request = app->source;
+    int wanted = size > INT32_MAX ? INT32_MAX : (int)size;
+    int got = FCGX_GetStr(buffer, wanted, request->fcgi.in);
+    return got == 0 && FCGX_GetError(request->fcgi.in) != 0 ? -1 : got;
+}
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return text != NULL ? text : otherwise;
+}
+
+int request_parse(struct request *request, const struct inbox *inbox, int connection)
+{
+    FCGX_Request *fcgi = &request->fcgi;
+    fcgi->ipcFd = inbox->source;
+    fcgi->keepConnection = 1; /* libfcgi's way of closing can wait 2 s; the worker closes */
+    fcgi->listen_sock = -1;   /* after an error it would accept the next connection by itself */
+    if (FCGX_Accept_r(fcgi) != 0) {
+        errno = EPROTO;
+        return -1;
+    }
+    /* It takes this from the request's FCGI_KEEP_CONN flag; see above. */
+    fcgi->keepConnection = 1;
+    request->connection = connection;
+    request->app = (struct app_request){
+        .method = text_or(FCGX_GetParam("REQUEST_METHOD", fcgi->envp), "GET"),
+        .path = app_path(FCGX_GetParam("PATH_INFO", fcgi->envp), FCGX_GetParam("SCRIPT_NAME", fcgi->envp)),
+        .query = text_or(FCGX_GetParam("QUERY_STRING", fcgi->envp), ""),
+        .body_length = inbox->check.body_bytes,
+        .variable = find_variable,
+        .read_body = read_body,
+        .source = request,
+    };
+    return 0;
+}
+
+bool request_is_truncated(const struct request *request)
+{
+    const char *text = FCGX_GetParam("CONTENT_LENGTH", request->fcgi.envp);
+    return text != NULL && strtoull(text, NULL, 10) > request->app.body_length;
+}
+
+size_t request_write_head(const struct app_response *response, char head[static REQUEST_HEAD_MAX])
+{
+    int length = snprintf(head, REQUEST_HEAD_MAX, "Status: %d %s\r\n%s", response->status,
+                          app_status_title(response->status), response->headers);
+    if (response->content_type != NULL)
+        length += snprintf(head + length, REQUEST_HEAD_MAX - (size_t)length,
+                           "Content-Type: %.128s\r\nContent-Length: %zu\r\n", response->content_type,
+                           response->body_length);
+    length += snprintf(head + length, REQUEST_HEAD_MAX - (size_t)length, "\r\n");
+    return (size_t)length;
+}
+
+bool request_sends_body(const struct app_request *request, const struct app_response *response)
+{
+    return response->content_type != NULL && response->status != 204 && strcmp(request->method, "HEAD") != 0;
+}
+
+/* Lets libfcgi's writes wait for a slow reader instead of failing on a full socket. */
+static void wait_in_writes(const struct request *request)
+{
+    uint64_t ns = request->write_timeout_ns;
+    struct timeval timeout = {.tv_sec = (time_t)(ns / CLOCK_NS_PER_S),
+                              .tv_usec = (suseconds_t)(ns % CLOCK_NS_PER_S / CLOCK_NS_PER_US)};
+    setsockopt(request->connection, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    int flags = fcntl(request->connection, F_GETFL);
+    fcntl(request->connection, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+void request_answer(struct request *request, struct app_response *response)
+{
+    char head[REQUEST_HEAD_MAX];
+    FCGX_Stream *out = request->fcgi.out;
+    if (response->failed) {
+        response->failed = false;
+        app_problem(response, 500, "The server ran out of memory.", "");
+    }
+    size_t head_length = request_write_head(response, head);
+    size_t body_length = request_sends_body(&request->app, response) ? response->body_length : 0;
+    /* From here on libfcgi writes to the connection; the request's last byte has been read. */
+    request->fcgi.ipcFd = request->connection;
+    if (head_length + body_length > ONE_WRITE_MAX)
+        wait_in_writes(request);
+    FCGX_PutStr(head, (int)head_length, out);
+    for (size_t sent = 0; sent < body_length;) {
+        int piece = body_length - sent > INT32_MAX ? INT32_MAX : (int)(body_length - sent);
+        if (FCGX_PutStr(response->body + sent, piece, out) < 0)
+            break;
+        sent += (size_t)piece;
+    }
+    FCGX_Finish_r(&request->fcgi);
+}
+
+void request_refuse(int connection, uint16_t request_id, int status, const char *detail)
+{
+    struct app_response response = {0};
+    char head[REQUEST_HEAD_MAX];
+    uint8_t answer[RECORD_HEADER_SIZE + REQUEST_HEAD_MAX + 512 + RECORD_HEADER_SIZE + RECORD_END_SIZE];
+    app_response_reset(&response);
+    app_problem(&response, status, detail, "");
+    size_t head_length = request_write_head(&response, head);
+    size_t length = head_length + response.body_length;
+    if (!response.failed && length <= REQUEST_HEAD_MAX + 512) {
+        uint8_t *at = answer;
+        record_write_stdout_header(at, request_id, length);
+        memcpy(at + RECORD_HEADER_SIZE, head, head_length);
+        memcpy(at + RECORD_HEADER_SIZE + head_length, response.body, response.body_length);
+        at += RECORD_HEADER_SIZE + length;
+        record_write_stdout_header(at, request_id, 0);
+        record_write_end(at + RECORD_HEADER_SIZE, request_id, RECORD_REQUEST_COMPLETE);
+        at += RECORD_HEADER_SIZE + RECORD_END_SIZE;
+        if (send(connection, answer, (size_t)(at - answer), MSG_NOSIGNAL) < 0)
+            errno = 0;
+    }
+    app_response_free(&response);
+}

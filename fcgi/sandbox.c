@@ -1,0 +1,85 @@
+#include "sandbox.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static bool parse_id(const char *text, unsigned *id)
+{
+    char *end;
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    /* The top value means "no change" to the kernel. */
+    if (errno != 0 || *end != '\0' || value >= (unsigned)-1)
+        return false;
+    *id = (unsigned)value;
+    return true;
+}
+
+static int find_user(const char *user, struct sandbox_identity *identity)
+{
+    unsigned id;
+    bool is_number = parse_id(user, &id);
+    const struct passwd *entry = is_number ? getpwuid(id) : getpwnam(user);
+    if (entry == NULL && !is_number) {
+        errno = ENOENT;
+        return -1;
+    }
+    identity->uid = entry != NULL ? entry->pw_uid : id;
+    identity->gid = entry != NULL ? entry->pw_gid : id;
+    return 0;
+}
+
+static int find_group(const char *group, struct sandbox_identity *identity)
+{
+    unsigned id;
+    const struct group *entry = getgrnam(group);
+    if (entry != NULL)
+        id = entry->gr_gid;
+    else if (!parse_id(group, &id)) {
+        errno = ENOENT;
+        return -1;
+    }
+    identity->gid = id;
+    return 0;
+}
+
+int sandbox_find_identity(const char *user, const char *group, struct sandbox_identity *identity)
+{
+    *identity = (struct sandbox_identity){.uid = SANDBOX_KEEP_ID, .gid = (gid_t)-1};
+    if (user != NULL && find_user(user, identity) != 0)
+        return -1;
+    return group != NULL ? find_group(group, identity) : 0;
+}
+
+int sandbox_become(const struct sandbox_identity *identity)
+{
+    if (identity->gid != (gid_t)-1 && (setgroups(1, &identity->gid) != 0 || setgid(identity->gid) != 0))
+        return -1;
+    if (identity->uid != SANDBOX_KEEP_ID && setuid(identity->uid) != 0)
+        return -1;
+    return 0;
+}
+
+int sandbox_seal(void)
+{
+    const struct rlimit no_core = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &no_core) != 0)
+        return -1;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+bool sandbox_die_with_parent(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* The parent may have died between the fork and the prctl: then the signal never comes. */
+    return getppid() == parent;
+}

@@ -1,0 +1,30 @@
+/* sandbox: what a process gives up. */
+#ifndef FIBCGI_SANDBOX_H
+#define FIBCGI_SANDBOX_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define SANDBOX_KEEP_ID ((uid_t)-1)
+
+struct sandbox_identity {
+    uid_t uid; /* SANDBOX_KEEP_ID: stays as it is */
+    gid_t gid; /* (gid_t)-1: stays as it is */
+};
+
+/* Finds a user and a group by name or number; either may be NULL. A user without a group gets its login group.
+ * Returns 0, or -1 with errno ENOENT: no such user or group. */
+int sandbox_find_identity(const char *user, const char *group, struct sandbox_identity *identity);
+
+/* Gives up root for good: supplementary groups, group, user, and with them all capabilities. Returns 0, or -1 with
+ * errno. */
+int sandbox_become(const struct sandbox_identity *identity);
+
+/* No program executed from here on gains a privilege (prctl PR_SET_NO_NEW_PRIVS), and no core file is written. Returns 0,
+ * or -1 with errno. */
+int sandbox_seal(void);
+
+/* This process is killed when its parent dies. False where parent (its pid as it was before the fork) is gone already. */
+bool sandbox_die_with_parent(pid_t parent);
+
+#endif

@@ -1,0 +1,33 @@
+/* worker: one process that accepts, receives, lets the application answer, and closes; one request at a time. */
+#ifndef FIBCGI_WORKER_H
+#define FIBCGI_WORKER_H
+
+#include "app.h"
+#include "listener.h"
+#include "log.h"
+#include "record.h"
+#include "scoreboard.h"
+
+/* How a worker's process exits; anything else is a failure. */
+enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11 };
+
+struct worker_config {
+    const struct app *app;
+    void *context; /* of the application */
+    const struct listener *listener;
+    const struct log *log;
+    struct slot *slot;
+    _Atomic uint32_t *order; /* enum slot_order; set by the master, or by this worker's own SIGTERM */
+    bool is_alone;           /* spawned, without a master: SIGTERM and SIGINT mean ORDER_DRAIN */
+    struct record_limits limits;
+    unsigned max_conns; /* connections that the whole pool serves at once, for GET_VALUES */
+    uint64_t read_timeout_ns;
+    uint64_t write_timeout_ns;
+    uint64_t max_requests; /* leave after this many; 0: never */
+};
+
+/* Serves until told to leave. SIGTERM must be blocked, for the pool's worker, and SIGTERM and SIGINT for one alone: they
+ * are read from a signalfd between requests, so that none is lost and none interrupts a request. */
+enum worker_exit worker_run(const struct worker_config *config);
+
+#endif
