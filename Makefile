@@ -38,6 +38,8 @@ $(BUILD)/fibcgi: $(OBJECTS)
 $(BUILD)/obj/%.o: fcgi/%.c Makefile | $(BUILD)/obj
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+-include $(OBJECTS:.o=.d)
+
 $(BUILD)/obj $(BUILD)/unit:
 	mkdir -p $@
 

@@ -11,6 +11,8 @@
 #include "sandbox.h"
 
 #define LISTENER_PEERS_MAX 64
+/* Sockets that one pool listens on: each has a queue of its own, as long as the kernel allows one to be. */
+#define LISTENERS_MAX 8
 
 struct listener_config {
     int backlog;                    /* listen(2); the kernel cuts it to net.core.somaxconn */

@@ -26,7 +26,8 @@ enum exit_status { EXIT_DONE = 0, EXIT_CUT_SHORT = 1, EXIT_USAGE = 100, EXIT_SYS
 struct program {
     struct options options;
     struct log log;
-    struct listener listener;
+    struct listener listeners[LISTENERS_MAX];
+    unsigned listener_count;
     struct listener admin_listener;
     struct scoreboard *board;
     struct compute_context compute;
@@ -112,7 +113,8 @@ static struct worker_config worker_config_for(struct program *program, unsigned 
     return (struct worker_config){
         .app = is_admin ? &admin_app : &compute_app,
         .context = is_admin ? (void *)program->board : (void *)&program->compute,
-        .listener = is_admin ? &program->admin_listener : &program->listener,
+        .listeners = is_admin ? &program->admin_listener : program->listeners,
+        .listener_count = is_admin ? 1 : program->listener_count,
         .log = &program->log,
         .slot = &program->board->slots[slot],
         .order = &program->board->master.orders[slot],
@@ -169,19 +171,50 @@ static int find_listener_config(struct program *program, struct listener_config 
                          &config->owner);
 }
 
-/* The work socket: a path or an address of our own, else what we were started with: systemd's first, or fd 0. */
-static int open_work_listener(struct program *program, const struct listener_config *config)
+/* Copies the address at *list and steps over it; false at the end of the list. */
+static bool next_address(const char **list, char *address, size_t size)
+{
+    size_t length = strcspn(*list, ",");
+    if (**list == '\0')
+        return false;
+    snprintf(address, size, "%.*s", (int)(length < size ? length : size - 1), *list);
+    *list += length + ((*list)[length] == ',');
+    return true;
+}
+
+#define ADDRESS_MAX 160 /* longer than any that is right, so that a cut one is still wrong */
+
+static int open_own_listeners(struct program *program, const struct listener_config *config)
+{
+    const char *list = program->options.listen;
+    char address[ADDRESS_MAX];
+    while (next_address(&list, address, sizeof(address))) {
+        if (program->listener_count == LISTENERS_MAX) {
+            log_error(&program->log, "--listen: more than %d addresses; give fewer", LISTENERS_MAX);
+            errno = EINVAL;
+            return -1;
+        }
+        if (listener_open(&program->listeners[program->listener_count], address, config, &program->log) != 0)
+            return -1;
+        program->listener_count++;
+    }
+    return 0;
+}
+
+/* The work sockets: those of --listen, else the one that we were started with: systemd's first, or fd 0. */
+static int open_work_listeners(struct program *program, const struct listener_config *config)
 {
     int passed = passed_sockets() > 0 ? FIRST_PASSED_FD : STDIN_FILENO;
     if (program->options.listen != NULL)
-        return listener_open(&program->listener, program->options.listen, config, &program->log);
+        return open_own_listeners(program, config);
     if (!listener_is_listening(passed)) {
         log_error(&program->log, "there is no socket to serve: file descriptor %d is not a listening socket; give "
                                  "--listen, or start it from a web server or a systemd socket", passed);
         errno = EINVAL;
         return -1;
     }
-    return listener_inherit(&program->listener, passed, config, &program->log);
+    program->listener_count = 1;
+    return listener_inherit(&program->listeners[0], passed, config, &program->log);
 }
 
 static int open_admin_listener(struct program *program, const struct listener_config *config)
@@ -208,7 +241,7 @@ static int prepare_pool(struct program *program)
         config.owner.uid = identity.uid;
     if (config.owner.gid == (gid_t)-1)
         config.owner.gid = identity.gid;
-    if (open_work_listener(program, &config) != 0 || open_admin_listener(program, &config) != 0)
+    if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
         return -1;
     program->board = scoreboard_create();
     if (program->board == NULL || sandbox_become(&identity) != 0 || sandbox_seal() != 0) {
@@ -234,11 +267,12 @@ static enum exit_status run_master(struct program *program)
                  .log = &program->log,
                  .request_timeout_ns = ms_to_ns(options->request_timeout_ms),
                  .has_admin = program->admin_listener.fd >= 0,
-                 .queue_outlives_us = program->listener.is_inherited,
+                 .queue_outlives_us = program->listeners[0].is_inherited,
                  .run = run_worker,
                  .run_context = program},
         .log = &program->log,
-        .listener = &program->listener,
+        .listeners = program->listeners,
+        .listener_count = program->listener_count,
         .fixed_workers = (unsigned)options->workers,
         .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
     };
@@ -264,7 +298,8 @@ static enum exit_status run_pool(struct program *program)
         status = status_for(errno);
     else
         status = run_master(program);
-    listener_close(&program->listener);
+    for (unsigned i = 0; i < program->listener_count; i++)
+        listener_close(&program->listeners[i]);
     listener_close(&program->admin_listener);
     return status;
 }
@@ -281,7 +316,7 @@ static enum exit_status run_spawned(struct program *program)
     program->board = scoreboard_create();
     if (program->board == NULL)
         return EXIT_SYSTEM;
-    if (find_listener_config(program, &config) != 0 || open_work_listener(program, &config) != 0)
+    if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0)
         return status_for(errno);
     sandbox_seal();
     title_set("fibcgi: spawned");
@@ -318,20 +353,26 @@ static enum exit_status run_mode(struct program *program, enum options_mode mode
     }
 }
 
+static int check_addresses(const struct program *program, const char *list)
+{
+    char address[ADDRESS_MAX];
+    while (list != NULL && next_address(&list, address, sizeof(address))) {
+        const char *wrong = listener_check_address(address);
+        if (wrong != NULL) {
+            log_error(&program->log, "cannot listen on \"%s\": %s", address, wrong);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* -t: what can be found wrong without touching anything. */
 static enum exit_status test_configuration(struct program *program)
 {
-    const char *const addresses[] = {program->options.listen, program->options.admin_listen};
     struct listener_config config;
     struct sandbox_identity identity;
-    for (size_t i = 0; i < 2; i++) {
-        const char *wrong = addresses[i] != NULL ? listener_check_address(addresses[i]) : NULL;
-        if (wrong != NULL) {
-            log_error(&program->log, "cannot listen on \"%s\": %s", addresses[i], wrong);
-            return EXIT_USAGE;
-        }
-    }
-    if (find_listener_config(program, &config) != 0 ||
+    if (check_addresses(program, program->options.listen) != 0 ||
+        check_addresses(program, program->options.admin_listen) != 0 || find_listener_config(program, &config) != 0 ||
         find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0)
         return EXIT_USAGE;
     puts("fibcgi: the configuration is fine");

@@ -69,7 +69,8 @@ static void begin_drain(struct master *master, const char *signal_name)
     log_info(master->config->log, "%s: draining, what is queued and running is answered", signal_name);
     master->drain_deadline_ns = clock_now_ns() + master->config->drain_timeout_ns;
     atomic_store(&board_of(master)->phase, PHASE_DRAINING);
-    listener_stop_intake(master->config->listener);
+    for (unsigned i = 0; i < master->config->listener_count; i++)
+        listener_stop_intake(&master->config->listeners[i]);
     pool_drain(&master->pool);
 }
 

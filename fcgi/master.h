@@ -11,7 +11,8 @@
 struct master_config {
     struct pool_config pool;
     struct log *log;            /* reopened on SIGUSR1 */
-    struct listener *listener;  /* the workers'; its intake stops when a drain begins */
+    struct listener *listeners; /* the workers'; their intake stops when a drain begins */
+    unsigned listener_count;
     unsigned fixed_workers;     /* 0: as many as the CPU limit asks for, followed while it changes */
     uint64_t drain_timeout_ns;
 };

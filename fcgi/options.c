@@ -29,7 +29,7 @@ static const struct spec specs[] = {
     {"mode", "FIBCGI_MODE", KIND_MODE, FIELD(mode), "auto", 0, 0,
      "auto, cgi, spawned (a web server gave us its socket as fd 0) or pool"},
     {"listen", "FIBCGI_LISTEN", KIND_TEXT, FIELD(listen), NULL, 0, 0,
-     "where the pool takes requests: unix:/run/fibcgi/fib.sock or tcp:127.0.0.1:9000"},
+     "where the pool takes requests: unix:/run/fibcgi/fib.sock or tcp:127.0.0.1:9000; up to 8, commas between"},
     {"admin-listen", "FIBCGI_ADMIN_LISTEN", KIND_TEXT, FIELD(admin_listen), NULL, 0, 0,
      "where it answers /healthz, /readyz, /metrics and /status; same form"},
     {"socket-mode", "FIBCGI_SOCKET_MODE", KIND_OCTAL, FIELD(socket_mode), "0660", 0, 0777,

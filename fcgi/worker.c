@@ -22,7 +22,7 @@ struct worker {
     struct inbox inbox;
     struct request request;
     struct app_response response;
-    int events;  /* epoll: the listener and the signals */
+    int events;  /* epoll: the listeners and the signals */
     int signals; /* signalfd */
     uint64_t served;
     uint64_t warned_ns;
@@ -58,8 +58,10 @@ static int open_all(struct worker *worker)
     if (worker->events < 0 || worker->signals < 0 || watch(worker, worker->signals, EPOLLIN) != 0)
         return -1;
     /* Exclusive: one connection wakes one of the workers that wait, not all. */
-    if (watch(worker, config->listener->fd, EPOLLIN | EPOLLEXCLUSIVE) != 0)
-        return -1;
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        if (watch(worker, config->listeners[i].fd, EPOLLIN | EPOLLEXCLUSIVE) != 0)
+            return -1;
+    }
     return config->app->open != NULL ? config->app->open(config->context) : 0;
 }
 
@@ -170,9 +172,9 @@ static void handle(struct worker *worker, int connection)
 }
 
 /* Takes and serves one connection; false where none waits. */
-static bool take_connection(struct worker *worker)
+static bool take_connection(struct worker *worker, const struct listener *listener)
 {
-    int connection = listener_accept(worker->config->listener);
+    int connection = listener_accept(listener);
     if (connection >= 0) {
         handle(worker, connection);
         return true;
@@ -200,24 +202,35 @@ static void read_signals(struct worker *worker)
     }
 }
 
-/* Waits for a connection or a signal; true where a connection may be there. */
-static bool wait_for_work(struct worker *worker)
+/* Waits for a connection or a signal; returns the listener that may have a connection, or NULL. */
+static const struct listener *wait_for_work(struct worker *worker)
 {
-    struct epoll_event ready[2];
-    bool has_work = false;
-    int count = epoll_wait(worker->events, ready, 2, -1);
-    for (int i = 0; i < count; i++) {
-        if (ready[i].data.fd == worker->signals)
-            read_signals(worker);
-        else
-            has_work = true;
+    struct epoll_event ready;
+    /* One event a call: epoll then hands out those that are ready in turn, and no listener's queue starves. */
+    if (epoll_wait(worker->events, &ready, 1, -1) != 1)
+        return NULL;
+    for (unsigned i = 0; i < worker->config->listener_count; i++) {
+        if (worker->config->listeners[i].fd == ready.data.fd)
+            return &worker->config->listeners[i];
     }
-    return has_work;
+    read_signals(worker);
+    return NULL;
 }
 
 static bool has_reached_its_end(const struct worker *worker)
 {
     return worker->is_broken || (worker->config->max_requests > 0 && worker->served >= worker->config->max_requests);
+}
+
+/* Answers what was queued when the drain began; on a shut socket nothing can come after it. */
+static void drain(struct worker *worker)
+{
+    const struct worker_config *config = worker->config;
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        while (order_of(worker) == ORDER_DRAIN && !has_reached_its_end(worker) &&
+               take_connection(worker, &config->listeners[i]))
+            ;
+    }
 }
 
 enum worker_exit worker_run(const struct worker_config *config)
@@ -229,13 +242,12 @@ enum worker_exit worker_run(const struct worker_config *config)
     }
     slot_set_state(config->slot, SLOT_IDLE);
     while (order_of(&worker) == ORDER_SERVE && !has_reached_its_end(&worker)) {
-        if (wait_for_work(&worker))
-            take_connection(&worker);
+        const struct listener *listener = wait_for_work(&worker);
+        if (listener != NULL)
+            take_connection(&worker, listener);
         slot_set_state(config->slot, SLOT_IDLE);
     }
-    /* What was queued when the drain began is answered; on a shut socket nothing can come after it. */
-    while (order_of(&worker) == ORDER_DRAIN && !has_reached_its_end(&worker) && take_connection(&worker))
-        ;
+    drain(&worker);
     app_response_free(&worker.response);
     if (worker.is_broken)
         return WORKER_FAILED;

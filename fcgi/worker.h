@@ -14,7 +14,8 @@ enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11
 struct worker_config {
     const struct app *app;
     void *context; /* of the application */
-    const struct listener *listener;
+    const struct listener *listeners; /* listener_count of them; connections are taken from each in turn */
+    unsigned listener_count;
     const struct log *log;
     struct slot *slot;
     _Atomic uint32_t *order; /* enum slot_order; set by the master, or by this worker's own SIGTERM */
