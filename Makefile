@@ -38,7 +38,7 @@ $(BUILD)/fibcgi: $(OBJECTS)
 $(BUILD)/obj/%.o: fcgi/%.c Makefile | $(BUILD)/obj
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/unit/*.d)
 
 $(BUILD)/obj $(BUILD)/unit:
 	mkdir -p $@

@@ -120,7 +120,8 @@ void app_problem(struct app_response *response, int status, const char *detail, 
     response->status = status;
     response->content_type = "application/problem+json";
     response->body_length = 0;
-    app_printf(response, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", app_status_title(status),
+    app_printf(response,
+               "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", app_status_title(status),
                status);
     write_json_string(response, detail);
     app_printf(response, "%s}\n", extra);
@@ -183,7 +184,9 @@ static bool decode(const char *text, size_t length, char *value, size_t size)
 {
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {
-        char c = text[i] == '+' ? ' ' : text[i];
+        char c = text[i];
+        if (c == '+')
+            c = ' ';
         if (c == '%') {
             int high = i + 2 < length ? hex_digit(text[i + 1]) : -1;
             int low = high >= 0 ? hex_digit(text[i + 2]) : -1;

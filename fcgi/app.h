@@ -26,8 +26,8 @@ struct app_request {
 #define APP_HEADERS_MAX 1024
 
 struct app_response {
-    int status;               /* 100 to 599; the server starts it at 200 */
-    const char *content_type; /* NULL: no body is sent */
+    int status;                    /* 100 to 599; the server starts it at 200 */
+    const char *content_type;      /* NULL: no body is sent */
     char headers[APP_HEADERS_MAX]; /* further header lines, each ended by \r\n; app_add_header fills it */
     size_t headers_length;
     char *body;

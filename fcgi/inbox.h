@@ -17,9 +17,9 @@ struct inbox {
     int file;           /* the memory file… */
     uint8_t *bytes;     /* …and its bytes */
     size_t capacity;
-    size_t length;              /* bytes of the request in hand */
-    struct record_check check;  /* what was found out about them */
-    int source;                 /* the descriptor from which libfcgi is to read a whole request */
+    size_t length;             /* bytes of the request in hand */
+    struct record_check check; /* what was found out about them */
+    int source;                /* the descriptor from which libfcgi is to read a whole request */
 };
 
 /* Makes the memory file, large enough for a request at the limits; it takes memory only where it is written to.

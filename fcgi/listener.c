@@ -95,10 +95,12 @@ static int parse_peers(struct listener *listener, const char *list, const struct
     while (list != NULL && *list != '\0') {
         size_t length = strcspn(list, ",");
         snprintf(text, sizeof(text), "%.*s", (int)(length < sizeof(text) ? length : sizeof(text) - 1), list);
-        if (listener->peer_count == LISTENER_PEERS_MAX ||
+        if (listener->peer_count == LISTENER_PEERS_MAX || length >= sizeof(text) ||
             parse_peer(text, &listener->peers[listener->peer_count]) != 0) {
-            log_error(log, "allowed peers: \"%s\" is not an IP address, or one more than %d; write addresses with commas "
-                           "between, as in FCGI_WEB_SERVER_ADDRS=127.0.0.1,::1", text, LISTENER_PEERS_MAX);
+            log_error(log,
+                      "allowed peers: \"%s\" is not an IP address, or one more than %d; write addresses with commas "
+                      "between, as in FCGI_WEB_SERVER_ADDRS=127.0.0.1,::1",
+                      text, LISTENER_PEERS_MAX);
             errno = EINVAL;
             return -1;
         }
@@ -108,16 +110,16 @@ static int parse_peers(struct listener *listener, const char *list, const struct
     return 0;
 }
 
-/* The kernel cuts every backlog to somaxconn without a word; an operator should know before the queue overflows. */
-static void warn_of_small_queue(const struct listener_config *config, const struct log *log)
+void listener_check_queue(const struct listener_config *config, const struct log *log)
 {
     int somaxconn = 0;
     FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
     if (file == NULL)
         return;
     if (fscanf(file, "%d", &somaxconn) == 1 && somaxconn < config->backlog)
-        log_warning(log, "the listen queue holds %d connections, not the %d of --backlog, because net.core.somaxconn is "
-                         "lower; raise it (sysctl net.core.somaxconn=%d) or let the web server hold fewer requests",
+        log_warning(log,
+                    "the listen queue holds %d connections, not the %d of --backlog, because net.core.somaxconn is "
+                    "lower; raise it (sysctl net.core.somaxconn=%d) or let the web server hold fewer requests",
                     somaxconn, config->backlog, config->backlog);
     fclose(file);
 }
@@ -175,10 +177,12 @@ static int bind_unix(struct listener *listener, const union address *address, so
     if (bound != 0)
         return -1;
     snprintf(listener->path, sizeof(listener->path), "%s", path);
-    if (lchown(path, config->owner.uid, config->owner.gid) != 0 || lstat(path, &made) != 0)
+    if (lstat(path, &made) != 0)
         return -1;
     listener->device = made.st_dev;
     listener->inode = made.st_ino;
+    if (lchown(path, config->owner.uid, config->owner.gid) != 0)
+        return -1;
     return listen(listener->fd, config->backlog);
 }
 
@@ -230,8 +234,10 @@ static int open_tcp(struct listener *listener, const char *text, const struct li
     }
     listener->is_tcp = true;
     if (listener->peer_count == 0 && !is_loopback(&address))
-        log_warning(log, "tcp:%s takes requests from every host that reaches it; name the web servers in "
-                         "FCGI_WEB_SERVER_ADDRS or --allowed-peers", text);
+        log_warning(log,
+                    "tcp:%s takes requests from every host that reaches it; name the web servers in "
+                    "FCGI_WEB_SERVER_ADDRS or --allowed-peers",
+                    text);
     listener->fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener->fd < 0 || setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
         return -1;
@@ -272,10 +278,8 @@ int listener_open(struct listener *listener, const char *address, const struct l
     }
     if (parse_peers(listener, config->allowed_peers, log) != 0)
         return -1;
-    warn_of_small_queue(config, log);
-    int result = starts_with(address, UNIX_PREFIX)
-                     ? open_unix(listener, address + strlen(UNIX_PREFIX), config, log)
-                     : open_tcp(listener, address + strlen(TCP_PREFIX), config, log);
+    int result = starts_with(address, UNIX_PREFIX) ? open_unix(listener, address + strlen(UNIX_PREFIX), config, log)
+                                                   : open_tcp(listener, address + strlen(TCP_PREFIX), config, log);
     if (result != 0) {
         int saved_errno = errno;
         log_error(log, "cannot listen on %s: %s; %s", address, strerror(saved_errno), remedy_for(saved_errno));

@@ -15,10 +15,10 @@
 #define LISTENERS_MAX 8
 
 struct listener_config {
-    int backlog;                    /* listen(2); the kernel cuts it to net.core.somaxconn */
-    mode_t socket_mode;             /* of a Unix socket */
-    struct sandbox_identity owner;  /* of a Unix socket */
-    const char *allowed_peers;      /* TCP: comma-separated addresses (FastCGI 1.0 §3.2); NULL or "": everybody */
+    int backlog;                   /* listen(2); the kernel cuts it to net.core.somaxconn */
+    mode_t socket_mode;            /* of a Unix socket */
+    struct sandbox_identity owner; /* of a Unix socket */
+    const char *allowed_peers;     /* TCP: comma-separated addresses (FastCGI 1.0 §3.2); NULL or "": everybody */
 };
 
 struct listener {
@@ -36,6 +36,10 @@ struct listener {
  * Returns NULL, or what is wrong with it and what to write instead. */
 const char *listener_check_address(const char *address);
 
+/* Warns where net.core.somaxconn is below the backlog: the kernel cuts the queue to it without a word, and an operator
+ * should know before it overflows. */
+void listener_check_queue(const struct listener_config *config, const struct log *log);
+
 /* Opens, binds and listens; the socket is non-blocking and close-on-exec. A Unix path that nobody listens on any more
  * is taken over; one that somebody does is left alone. Each failure is logged with its reason and remedy. Returns 0, or
  * -1 with errno: EINVAL (address, peers), EADDRINUSE (taken), otherwise of the failed call. */
@@ -49,7 +53,7 @@ int listener_inherit(struct listener *listener, int fd, const struct listener_co
 bool listener_is_listening(int fd);
 
 /* Takes the next connection, non-blocking and close-on-exec. Returns it; -1 with errno EAGAIN (none waits), EPERM (its
- * peer is not allowed; it is closed), EINVAL (shut, and everything queued was taken), or another of accept4(2). */
+ * peer is not allowed; it is closed), or another of accept4(2). Once the intake has stopped, EAGAIN or EINVAL means for good. */
 int listener_accept(const struct listener *listener);
 
 /* Ends the taking in of new connections, keeping those that are queued: removes the Unix path and shuts the socket, so

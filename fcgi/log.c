@@ -52,8 +52,8 @@ static size_t append_printable(char *line, size_t length, size_t size, const cha
     return length;
 }
 
-__attribute__((format(printf, 3, 0)))
-static void write_line(const struct log *log, const char *level, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void write_line(const struct log *log, const char *level,
+                                                             const char *format, va_list arguments)
 {
     int saved_errno = errno;
     char message[LOG_LINE_MAX], line[LOG_LINE_MAX + 64], stamp[CLOCK_STAMP_SIZE];

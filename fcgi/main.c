@@ -145,7 +145,7 @@ static void run_worker(void *context, unsigned slot)
     sigaddset(&mask, SIGUSR2);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     struct worker_config config = worker_config_for(program, slot);
-    _exit(worker_run(&config));
+    _exit((int)worker_run(&config));
 }
 
 static int find_identity(struct program *program, const char *user, const char *group, const char *option,
@@ -153,8 +153,8 @@ static int find_identity(struct program *program, const char *user, const char *
 {
     if (sandbox_find_identity(user, group, identity) == 0)
         return 0;
-    log_error(&program->log, "%s: there is no such user or group (user %s, group %s); create it or name another", option,
-              user != NULL ? user : "-", group != NULL ? group : "-");
+    log_error(&program->log, "%s: there is no such user or group (user %s, group %s); create it or name another",
+              option, user != NULL ? user : "-", group != NULL ? group : "-");
     errno = ENOENT;
     return -1;
 }
@@ -208,8 +208,10 @@ static int open_work_listeners(struct program *program, const struct listener_co
     if (program->options.listen != NULL)
         return open_own_listeners(program, config);
     if (!listener_is_listening(passed)) {
-        log_error(&program->log, "there is no socket to serve: file descriptor %d is not a listening socket; give "
-                                 "--listen, or start it from a web server or a systemd socket", passed);
+        log_error(&program->log,
+                  "there is no socket to serve: file descriptor %d is not a listening socket; give "
+                  "--listen, or start it from a web server or a systemd socket",
+                  passed);
         errno = EINVAL;
         return -1;
     }
@@ -241,11 +243,13 @@ static int prepare_pool(struct program *program)
         config.owner.uid = identity.uid;
     if (config.owner.gid == (gid_t)-1)
         config.owner.gid = identity.gid;
+    listener_check_queue(&config, &program->log);
     if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
         return -1;
     program->board = scoreboard_create();
     if (program->board == NULL || sandbox_become(&identity) != 0 || sandbox_seal() != 0) {
-        log_error(&program->log, "cannot become the user of --user, or get memory for the workers: %s", strerror(errno));
+        log_error(&program->log, "cannot become the user of --user, or get memory for the workers: %s",
+                  strerror(errno));
         return -1;
     }
     return 0;

@@ -13,14 +13,14 @@ struct master_config {
     struct log *log;            /* reopened on SIGUSR1 */
     struct listener *listeners; /* the workers'; their intake stops when a drain begins */
     unsigned listener_count;
-    unsigned fixed_workers;     /* 0: as many as the CPU limit asks for, followed while it changes */
+    unsigned fixed_workers; /* 0: as many as the CPU limit asks for, followed while it changes */
     uint64_t drain_timeout_ns;
 };
 
 enum master_end {
-    MASTER_DONE,     /* drained, or told to stop at once */
+    MASTER_DONE,      /* drained, or told to stop at once */
     MASTER_CUT_SHORT, /* the drain was ended by its timeout or by a second signal */
-    MASTER_FAILED,   /* could not start; errno is set */
+    MASTER_FAILED,    /* could not start; errno is set */
 };
 
 /* Blocks the signals that the master reads. Call before anything else can send one; old gets the mask for children. */

@@ -128,8 +128,8 @@ static void write_json_worker(struct app_response *out, const struct scoreboard 
     const struct slot *slot = &board->slots[i];
     uint64_t since_ns = counter_read(&slot->busy_since_ns);
     uint64_t busy_us = since_ns != 0 && now_ns > since_ns ? (now_ns - since_ns) / CLOCK_NS_PER_US : 0;
-    app_printf(out, "{\"worker\":%zu,\"pid\":%d,\"state\":\"%s\",\"requests\":%" PRIu64 ",\"busy_us\":%" PRIu64 "}", i + 1,
-               atomic_load(&board->master.pids[i]), slot_state_names[state_of(board, i)],
+    app_printf(out, "{\"worker\":%zu,\"pid\":%d,\"state\":\"%s\",\"requests\":%" PRIu64 ",\"busy_us\":%" PRIu64 "}",
+               i + 1, atomic_load(&board->master.pids[i]), slot_state_names[state_of(board, i)],
                counter_read(&slot->requests), busy_us);
 }
 

@@ -15,9 +15,9 @@ struct spec {
     const char *name;
     const char *variable;
     enum kind kind;
-    size_t offset;         /* into struct options: const char * for KIND_TEXT, long long for the others */
-    const char *initial;   /* the default as a user would write it; NULL: none */
-    long long min, max;    /* bounds, in the unit that is stored */
+    size_t offset;       /* into struct options: const char * for KIND_TEXT, long long for the others */
+    const char *initial; /* the default as a user would write it; NULL: none */
+    long long min, max;  /* bounds, in the unit that is stored */
     const char *help;
 };
 
@@ -36,8 +36,7 @@ static const struct spec specs[] = {
      "mode of the Unix sockets, octal"},
     {"socket-owner", "FIBCGI_SOCKET_OWNER", KIND_TEXT, FIELD(socket_owner), NULL, 0, 0,
      "user who owns the Unix sockets: the web server's, say"},
-    {"socket-group", "FIBCGI_SOCKET_GROUP", KIND_TEXT, FIELD(socket_group), NULL, 0, 0,
-     "group of the Unix sockets"},
+    {"socket-group", "FIBCGI_SOCKET_GROUP", KIND_TEXT, FIELD(socket_group), NULL, 0, 0, "group of the Unix sockets"},
     {"backlog", "FIBCGI_BACKLOG", KIND_COUNT, FIELD(backlog), "4096", 1, 65535,
      "connections that may wait for a worker; the kernel allows net.core.somaxconn"},
     {"allowed-peers", "FCGI_WEB_SERVER_ADDRS", KIND_TEXT, FIELD(allowed_peers), NULL, 0, 0,
@@ -62,10 +61,8 @@ static const struct spec specs[] = {
      "number of a request's FastCGI PARAMS; beyond: 431"},
     {"max-body-size", "FIBCGI_MAX_BODY_SIZE", KIND_BYTES, FIELD(max_body_bytes), "1M", 0, 1024 * MIB,
      "size of a request's body; beyond: 413"},
-    {"user", "FIBCGI_USER", KIND_TEXT, FIELD(user), NULL, 0, 0,
-     "user to become when started as root, name or number"},
-    {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0,
-     "group to become; default: that user's login group"},
+    {"user", "FIBCGI_USER", KIND_TEXT, FIELD(user), NULL, 0, 0, "user to become when started as root, name or number"},
+    {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0, "group to become; default: that user's login group"},
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
      "file to append to, reopened on SIGUSR1; default: standard error"},
 };
@@ -212,7 +209,10 @@ static int set_value(struct options *options, const struct spec *spec, const cha
         return 0;
     }
     describe_values(spec, values, sizeof(values));
-    snprintf(error, OPTIONS_ERROR_MAX, "%s: \"%.64s\" is not %s", source, text, values);
+    if (text[0] == '\0')
+        snprintf(error, OPTIONS_ERROR_MAX, "%s: the value is empty; give %s, or leave it out", source, values);
+    else
+        snprintf(error, OPTIONS_ERROR_MAX, "%s: \"%.64s\" is not %s", source, text, values);
     return -1;
 }
 
@@ -244,6 +244,18 @@ static void fill_getopt_table(struct option table[static SPEC_COUNT + 4])
     table[SPEC_COUNT + 3] = (struct option){0};
 }
 
+/* getopt leaves a letter in optopt, also one in the middle of a cluster; the number of a long option that was given a
+ * value it does not take; and 0 for a long option that it does not know. */
+static void refuse_flag(const char *argument, char *error)
+{
+    if (optopt > 0 && optopt < 256 && strncmp(argument, "--", 2) != 0)
+        snprintf(error, OPTIONS_ERROR_MAX, "-%c is not an option of fibcgi; see fibcgi --help", optopt);
+    else if (optopt != 0)
+        snprintf(error, OPTIONS_ERROR_MAX, "%.64s: this option takes no value; see fibcgi --help", argument);
+    else
+        snprintf(error, OPTIONS_ERROR_MAX, "%.64s is not an option of fibcgi; see fibcgi --help", argument);
+}
+
 static int take_flag(struct options *options, int flag, char **argv, char *error)
 {
     char source[64];
@@ -261,7 +273,7 @@ static int take_flag(struct options *options, int flag, char **argv, char *error
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s needs a value; see fibcgi --help", argv[optind - 1]);
         return -1;
     case '?':
-        snprintf(error, OPTIONS_ERROR_MAX, "%.64s is not an option of fibcgi; see fibcgi --help", argv[optind - 1]);
+        refuse_flag(argv[optind - 1], error);
         return -1;
     default:
         snprintf(source, sizeof(source), "--%s", specs[flag - 256].name);
@@ -294,22 +306,24 @@ int options_parse(struct options *options, int argc, char **argv, char error[sta
 
 void options_print_usage(FILE *out)
 {
-    fputs("fibcgi serves an application to a web server: as CGI, as FastCGI, or as a supervised pool of workers.\n"
-          "It was started with none of these, so there is nothing to serve. Run it as one of:\n"
-          "\n"
-          "  fibcgi --listen unix:/run/fibcgi/fib.sock   a pool of its own, for lighttpd, nginx or Apache to connect to\n"
-          "  bin-path = \"/usr/bin/fibcgi\"                from lighttpd's fastcgi.server, which gives it the socket\n"
-          "  a copy or link in cgi-bin                   as CGI\n"
-          "\n"
-          "fibcgi --help lists the options.\n",
-          out);
+    fputs(
+        "fibcgi serves an application to a web server: as CGI, as FastCGI, or as a supervised pool of workers.\n"
+        "It was started with none of these, so there is nothing to serve. Run it as one of:\n"
+        "\n"
+        "  fibcgi --listen unix:/run/fibcgi/fib.sock   a pool of its own, for lighttpd, nginx or Apache to connect to\n"
+        "  bin-path = \"/usr/bin/fibcgi\"                from lighttpd's fastcgi.server, which gives it the socket\n"
+        "  a copy or link in cgi-bin                   as CGI\n"
+        "\n"
+        "fibcgi --help lists the options.\n",
+        out);
 }
 
 void options_print_help(FILE *out)
 {
     char values[128];
     fputs("Usage: fibcgi [OPTION]…\n"
-          "Serves GET /compute as CGI, FastCGI or a supervised pool of FastCGI workers.\n\n", out);
+          "Serves GET /compute as CGI, FastCGI or a supervised pool of FastCGI workers.\n\n",
+          out);
     for (size_t i = 0; i < SPEC_COUNT; i++) {
         describe_values(&specs[i], values, sizeof(values));
         fprintf(out, "  --%s VALUE\n      %s\n      ", specs[i].name, specs[i].help);
@@ -322,5 +336,6 @@ void options_print_help(FILE *out)
           "  -V, --version\n  -h, --help\n\n"
           "Exit status: 0 done, 100 wrong usage or configuration, 111 a system error that may pass.\n"
           "Signals to the pool: TERM or INT drains, twice stops at once; QUIT stops at once; HUP replaces the\n"
-          "workers one by one; USR1 reopens the log; USR2 logs the status.\n", out);
+          "workers one by one; USR1 reopens the log; USR2 logs the status.\n",
+          out);
 }

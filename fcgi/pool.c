@@ -209,7 +209,8 @@ static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
     if (worker->spawn_at_ns > now_ns)
         snprintf(next, sizeof(next), "; the next one starts in %d ms", clock_ms_until(worker->spawn_at_ns, now_ns));
     bool is_routine = death.cause == RESTART_ROLL || death.cause == RESTART_MAX_REQUESTS;
-    (is_routine ? log_info : log_warning)(pool->config.log, "%s (pid %d) %s%s", name_of(slot, name), pid, death.how, next);
+    (is_routine ? log_info : log_warning)(pool->config.log, "%s (pid %d) %s%s", name_of(slot, name), pid, death.how,
+                                          next);
     worker->was_told_to_leave = false;
     worker->was_killed_for_time = false;
 }

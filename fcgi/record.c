@@ -102,8 +102,6 @@ static bool pairs_are_complete(const struct record_pairs *pairs)
 
 static enum record_verdict take_begin(struct record_check *check, struct header header, const uint8_t *content)
 {
-    if (header.type != RECORD_BEGIN_REQUEST)
-        return broken(check, "a request that does not start with BEGIN_REQUEST");
     if (header.content_length != BEGIN_CONTENT_SIZE)
         return broken(check, "a BEGIN_REQUEST whose content is not 8 bytes");
     if (header.id == 0)
@@ -148,19 +146,19 @@ static enum record_verdict take_body(struct record_check *check, struct header h
     return check->body_bytes > check->limits.body_bytes ? RECORD_BODY_TOO_LARGE : RECORD_MORE;
 }
 
-/* Records that are not part of the request in hand: management, an id that is not ours, a type nobody knows. */
+/* Records that are not part of the request in hand: management, a type nobody knows, an id that is not in use. */
 static bool belongs_aside(const struct record_check *check, struct header header)
 {
-    if (header.id == 0 && header.type != RECORD_BEGIN_REQUEST)
-        return true;
+    if (header.id == 0)
+        return header.type != RECORD_BEGIN_REQUEST;
     if (header.type == 0 || header.type > RECORD_UNKNOWN_TYPE)
         return true;
-    return check->at != CHECK_BEGIN && header.id != check->request_id;
+    return check->at == CHECK_BEGIN ? header.type != RECORD_BEGIN_REQUEST : header.id != check->request_id;
 }
 
 static enum record_verdict take_record(struct record_check *check, struct header header, const uint8_t *content)
 {
-    if (header.type == RECORD_ABORT_REQUEST && check->at != CHECK_BEGIN)
+    if (header.type == RECORD_ABORT_REQUEST)
         return RECORD_ABORTED;
     switch (check->at) {
     case CHECK_BEGIN:
@@ -247,8 +245,10 @@ static size_t append_value(uint8_t *reply, size_t used, const uint8_t *name, siz
     reply[used++] = (uint8_t)name_length;
     reply[used++] = (uint8_t)value_length;
     memcpy(reply + used, name, name_length);
-    memcpy(reply + used + name_length, value, value_length);
-    return used + name_length + value_length;
+    used += name_length;
+    for (size_t i = 0; i < value_length; i++)
+        reply[used++] = (uint8_t)value[i];
+    return used;
 }
 
 /* Each variable is answered once however often it is asked for, so the reply has a bound that no request can pass. */

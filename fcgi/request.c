@@ -83,9 +83,9 @@ size_t request_write_head(const struct app_response *response, char head[static 
     int length = snprintf(head, REQUEST_HEAD_MAX, "Status: %d %s\r\n%s", response->status,
                           app_status_title(response->status), response->headers);
     if (response->content_type != NULL)
-        length += snprintf(head + length, REQUEST_HEAD_MAX - (size_t)length,
-                           "Content-Type: %.128s\r\nContent-Length: %zu\r\n", response->content_type,
-                           response->body_length);
+        length +=
+            snprintf(head + length, REQUEST_HEAD_MAX - (size_t)length,
+                     "Content-Type: %.128s\r\nContent-Length: %zu\r\n", response->content_type, response->body_length);
     length += snprintf(head + length, REQUEST_HEAD_MAX - (size_t)length, "\r\n");
     return (size_t)length;
 }

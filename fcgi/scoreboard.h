@@ -46,19 +46,26 @@ struct slot {
     _Atomic uint64_t refused[REFUSALS]; /* connections that were closed without an answer */
 };
 
-enum restart_cause { RESTART_EXIT, RESTART_SIGNAL, RESTART_TIMEOUT, RESTART_MAX_REQUESTS, RESTART_ROLL, RESTART_CAUSES };
+enum restart_cause {
+    RESTART_EXIT,
+    RESTART_SIGNAL,
+    RESTART_TIMEOUT,
+    RESTART_MAX_REQUESTS,
+    RESTART_ROLL,
+    RESTART_CAUSES
+};
 extern const char *const restart_cause_names[RESTART_CAUSES];
 
 enum pool_phase { PHASE_STARTING, PHASE_SERVING, PHASE_DRAINING };
 
 /* Written by the master alone. */
 struct scoreboard_master {
-    _Atomic uint32_t phase;   /* enum pool_phase */
-    _Atomic uint32_t workers; /* how many there should be now */
-    _Atomic uint32_t slots_used; /* slots [0, slots_used) have held a worker at some time */
+    _Atomic uint32_t phase;             /* enum pool_phase */
+    _Atomic uint32_t workers;           /* how many there should be now */
+    _Atomic uint32_t slots_used;        /* slots [0, slots_used) have held a worker at some time */
     _Atomic int64_t cpu_limit_millicpu; /* -1: none */
     _Atomic uint64_t restarts[RESTART_CAUSES];
-    double started_at; /* seconds since 1970; set before the first worker */
+    double started_at;                         /* seconds since 1970; set before the first worker */
     _Atomic uint32_t orders[SCOREBOARD_SLOTS]; /* enum slot_order */
     _Atomic int32_t pids[SCOREBOARD_SLOTS];    /* 0: no process */
 };

@@ -13,7 +13,7 @@ enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11
 
 struct worker_config {
     const struct app *app;
-    void *context; /* of the application */
+    void *context;                    /* of the application */
     const struct listener *listeners; /* listener_count of them; connections are taken from each in turn */
     unsigned listener_count;
     const struct log *log;

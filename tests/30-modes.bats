@@ -1,10 +1,12 @@
 #!/usr/bin/env bats
 # The ways to be started, each with the server that does it: CGI, spawned by lighttpd or spawn-fcgi, and the pool on a
 # socket of its own, on fd 0 and on systemd's descriptors. The contract is the same in all of them and at every mount.
+# shellcheck disable=SC2030,SC2031
 
+bats_require_minimum_version 1.5.0
 load helpers/common
 
-PASS_SOCKETS=$REPO/tests/fixtures/pass-sockets
+PASS_SOCKETS=$REPO/tests/fixtures/pass-sockets.py
 
 setup() {
     DIR=$BATS_TEST_TMPDIR
@@ -53,8 +55,16 @@ mount() {
         "$1" "$SOCKET"
 }
 
+# mount_port PORT: the same at / for a TCP port.
 mount_port() {
     printf 'fastcgi.server = ( "/" => (( "host" => "127.0.0.1", "port" => %d, "check-local" => "disable", "fix-root-scriptname" => "enable" )) )\n' "$1"
+}
+
+# The lines that let lighttpd run what is in cgi-bin as CGI.
+runs_cgi_bin() {
+    printf 'alias.url = ( "/cgi-bin/" => "%s/cgi-bin/" )\n' "$DIR"
+    # shellcheck disable=SC2016
+    printf '%s\n' '$HTTP["url"] =~ "^/cgi-bin/" { cgi.assign = ( "" => "" ) }'
 }
 
 # spawns_at PREFIX PROCESSES [ARGUMENTS]: the line that lets lighttpd spawn the program itself.
@@ -66,9 +76,9 @@ spawned_pids() { if [ -n "${LIGHTTPD:-}" ]; then pgrep -P "$LIGHTTPD" -f 'fibcgi
 spawned_count() { spawned_pids | wc -l; }
 spawned_are() { [ "$(spawned_count)" -eq "$1" ]; }
 
-# holds_contract PATH: the rows of the contract, where /compute is mounted at PATH.
+# holds_contract PATH [OTHER]: the rows of the contract, where /compute is mounted at PATH; OTHER is a path beside it.
 holds_contract() {
-    local at=$1 n
+    local at=$1 other=${2:-${1%/compute}/nothing} n
     get "$at"
     is_code 200
     [ "$(header content-type)" = application/json ]
@@ -94,7 +104,7 @@ holds_contract() {
     is_code 405
     [ "$(header allow)" = 'GET, HEAD, OPTIONS' ]
     [ "$(jq .status "$BODY")" -eq 405 ]
-    get "${at%/compute}/nothing"
+    get "$other"
     is_code 404
     [ "$(header content-type)" = application/problem+json ]
     [ "$(jq .status "$BODY")" -eq 404 ]
@@ -116,15 +126,13 @@ is_listening() { [ -n "$(ss -xlH src "$1")" ]; }
 
 # cgi VARIABLE=VALUE… [ARGUMENT…]: one request as a CGI server makes it; what it says is in $output, its status in $status.
 cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=HTTP/1.1 SCRIPT_NAME=/cgi-bin/fib.fcgi "$@" </dev/null; }
-bats_require_minimum_version 1.5.0
 
 # --- CGI
 
 @test "CGI: behind lighttpd's mod_cgi a link in cgi-bin holds the contract" {
     mkdir -p "$DIR/cgi-bin"
     ln -s "$FIBCGI" "$DIR/cgi-bin/fib.fcgi"
-    lighttpd_in_front "alias.url = ( \"/cgi-bin/\" => \"$DIR/cgi-bin/\" )" \
-        '$HTTP["url"] =~ "^/cgi-bin/" { cgi.assign = ( "" => "" ) }'
+    lighttpd_in_front "$(runs_cgi_bin)"
     holds_contract /cgi-bin/fib.fcgi/compute
     get /cgi-bin/fib.fcgi
     is_code 404
@@ -133,9 +141,8 @@ bats_require_minimum_version 1.5.0
 @test "CGI: a copy that is named in the URL without PATH_INFO answers by its own name" {
     mkdir -p "$DIR/cgi-bin"
     cp "$FIBCGI" "$DIR/cgi-bin/compute"
-    lighttpd_in_front "alias.url = ( \"/cgi-bin/\" => \"$DIR/cgi-bin/\" )" \
-        '$HTTP["url"] =~ "^/cgi-bin/" { cgi.assign = ( "" => "" ) }'
-    holds_contract /cgi-bin/compute
+    lighttpd_in_front "$(runs_cgi_bin)"
+    holds_contract /cgi-bin/compute /cgi-bin/compute/nothing
 }
 
 @test "CGI: one request from the environment, one answer on standard output, nothing on standard error" {
@@ -300,7 +307,7 @@ bats_require_minimum_version 1.5.0
     wait_for 5 is_listening "$SOCKET"
     lighttpd_in_front "$(mount /)"
     get '/compute?n=1' && is_code 200
-    wrk -t 1 -c 16 -d 30 "$URL/compute?n=30" >/dev/null 2>&1 3>&- &
+    wrk -t 1 -c 64 -d 30 "$URL/compute?n=30" >/dev/null 2>&1 3>&- &
     load=$!
     STARTED+=("$load")
     wait_for 5 is_running_on_cpu "$BEGUN"
@@ -500,13 +507,15 @@ bats_require_minimum_version 1.5.0
     is_code 200
 }
 
-@test "pool: it serves with standard input, output and error closed" {
+@test "pool: it serves with standard input, output and error closed, and no socket takes their place" {
+    local fd
     begin bash -c 'exec "$@" <&- >&- 2>&-' bash "$FIBCGI" --listen "unix:$SOCKET" --admin-listen "unix:$ADMIN" --workers 1
     POOL=$BEGUN
     wait_for 5 pool_is_up
     lighttpd_in_front "$(mount /)"
     get '/compute?n=5' && is_code 200
     get /nothing && is_code 404
+    for fd in 0 1 2; do [ "$(readlink "/proc/$POOL/fd/$fd")" = /dev/null ]; done
 }
 
 # --- Choosing

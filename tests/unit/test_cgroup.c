@@ -11,10 +11,10 @@
 
 #define V2_MOUNT "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define V1_MOUNT "33 32 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
-#define OTHER_MOUNTS                                                                                                 \
-    "22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n"                                                        \
-    "28 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"                                      \
-    "34 32 0:31 / /sys/fs/cgroup/cpuset rw,nosuid shared:10 - cgroup cgroup rw,cpuset\n"                             \
+#define OTHER_MOUNTS                                                                                                   \
+    "22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n"                                                          \
+    "28 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"                                        \
+    "34 32 0:31 / /sys/fs/cgroup/cpuset rw,nosuid shared:10 - cgroup cgroup rw,cpuset\n"                               \
     "35 32 0:32 / /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory\n"
 
 static void given(const char *root, const char *cgroup, const char *mountinfo)
@@ -268,8 +268,18 @@ static void without_a_group_or_its_files_there_is_no_limit(void **state)
 static void a_quota_that_is_no_quota_is_no_limit(void **state)
 {
     static const char *const texts[] = {
-        "",       "\n",           "max\n",           "rubbish\n",  "50000\n",    "0 100000\n", "-50000 100000\n",
-        "50000 0\n", "50000 -100000\n", "50000 max\n", "\x01\x02\xff", "max max\n",
+        "",
+        "\n",
+        "max\n",
+        "rubbish\n",
+        "50000\n",
+        "0 100000\n",
+        "-50000 100000\n",
+        "50000 0\n",
+        "50000 -100000\n",
+        "50000 max\n",
+        "\x01\x02\xff",
+        "max max\n",
     };
     const char *root = *state;
     given(root, "4:cpu,cpuacct:/a\n0::/a\n", V2_MOUNT V1_MOUNT);
@@ -318,7 +328,8 @@ static void workers_are_the_limit_rounded_up(void **state)
         int64_t limit_millicpu;
         unsigned workers;
     } cases[] = {
-        {1, 1}, {50, 1}, {500, 1}, {999, 1}, {1000, 1}, {1001, 2}, {1500, 2}, {2000, 2}, {2001, 3}, {4000, 4}, {64000, 64},
+        {1, 1},    {50, 1},   {500, 1},  {999, 1},  {1000, 1},   {1001, 2},
+        {1500, 2}, {2000, 2}, {2001, 3}, {4000, 4}, {64000, 64},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_int_equal(cgroup_workers_for(cases[i].limit_millicpu, 64), cases[i].workers);

@@ -44,8 +44,9 @@ static void put_byte(struct bytes *to, unsigned byte)
 static void put_record(struct bytes *to, unsigned type, unsigned id, const void *content, size_t length,
                        unsigned padding)
 {
-    uint8_t header[] = {1, (uint8_t)type, (uint8_t)(id >> 8), (uint8_t)id, (uint8_t)(length >> 8), (uint8_t)length,
-                        (uint8_t)padding, 0};
+    uint8_t header[] = {
+        1, (uint8_t)type, (uint8_t)(id >> 8), (uint8_t)id, (uint8_t)(length >> 8), (uint8_t)length, (uint8_t)padding,
+        0};
     put(to, header, sizeof(header));
     put(to, content, length);
     for (unsigned i = 0; i < padding; i++)
@@ -478,7 +479,7 @@ static void params_cut_inside_a_pair_are_not_served(void **state)
     (void)state;
     struct bytes pairs = {0};
     char value[150];
-    size_t ends[4];
+    size_t ends[5];
     memset(value, 'v', sizeof(value));
     put_pair(&pairs, "REQUEST_METHOD", "GET");
     ends[0] = pairs.length;
@@ -488,11 +489,13 @@ static void params_cut_inside_a_pair_are_not_served(void **state)
     ends[2] = pairs.length;
     put_pair(&pairs, "", "");
     ends[3] = pairs.length;
+    put_pair_bytes(&pairs, value, sizeof(value), "v", 1);
+    ends[4] = pairs.length;
     for (; pairs.length > 0; pairs.length--) {
         struct bytes request = {0};
         put_request_with(&request, &pairs);
         enum record_verdict verdict = judge(&request);
-        if (verdict != (is_end_of_a_pair(pairs.length, ends, 4) ? RECORD_WHOLE : RECORD_BROKEN))
+        if (verdict != (is_end_of_a_pair(pairs.length, ends, 5) ? RECORD_WHOLE : RECORD_BROKEN))
             fail_msg("PARAMS end behind byte %zu: verdict %d", pairs.length, (int)verdict);
     }
 }
@@ -599,8 +602,7 @@ static void there_may_be_exactly_the_allowed_number_of_pairs(void **state)
         for (size_t i = 0; i < count; i++)
             put_pair(&pairs, i % 2 == 0 ? "N" : "", "");
         put_request_with(&request, &pairs);
-        assert_int_equal(judge_within(&request, within, &check),
-                         count <= 16 ? RECORD_WHOLE : RECORD_PARAMS_TOO_LARGE);
+        assert_int_equal(judge_within(&request, within, &check), count <= 16 ? RECORD_WHOLE : RECORD_PARAMS_TOO_LARGE);
     }
 }
 
@@ -752,7 +754,7 @@ static void an_abort_gives_the_request_up_at_any_time_before_its_end(void **stat
     struct bytes request = {0};
     struct record_check check;
     put_begin(&request, 1, RESPONDER, 0);
-    for (int step = 0; step < 3; step++) {
+    for (int step = 0; step < 4; step++) {
         struct bytes aborted = request;
         put_empty(&aborted, RECORD_ABORT_REQUEST, 1);
         assert_int_equal(judge_within(&aborted, limits, &check), RECORD_ABORTED);
@@ -781,13 +783,15 @@ static void expect_answer(const struct bytes *record, unsigned max_conns, const 
     assert_memory_equal(reply.data, expected->data, expected->length);
 }
 
-/* Asks with these contents and expects these values back. */
+/* Asks with these contents and expects these values back; without padding, a read behind the contents is one too far. */
 static void expect_values(const struct bytes *asked, unsigned max_conns, const struct bytes *values)
 {
-    struct bytes record = {0}, expected = {0};
-    put_record(&record, RECORD_GET_VALUES, 0, asked->data, asked->length, 5);
-    put_record(&expected, RECORD_GET_VALUES_RESULT, 0, values->data, values->length, 0);
-    expect_answer(&record, max_conns, &expected);
+    for (unsigned padding = 0; padding <= 5; padding += 5) {
+        struct bytes record = {0}, expected = {0};
+        put_record(&record, RECORD_GET_VALUES, 0, asked->data, asked->length, padding);
+        put_record(&expected, RECORD_GET_VALUES_RESULT, 0, values->data, values->length, 0);
+        expect_answer(&record, max_conns, &expected);
+    }
 }
 
 static void get_values_tells_the_three_values_that_a_responder_knows(void **state)
@@ -860,13 +864,17 @@ static void get_values_answers_what_came_before_a_malformed_pair(void **state)
     } tails[] = {
         {1, "\x0e"},
         {2, "\x0e\x00"},
-        {15, "\x0e\x00" "FCGI_MAX_CONN"},
-        {16, "\x0e\x01" "FCGI_MAX_CONNS"},
+        {15, "\x0e\x00"
+             "FCGI_MAX_CONN"},
+        {16, "\x0e\x01"
+             "FCGI_MAX_CONNS"},
         {3, "\x80\x00\x00"},
         {5, "\x01\x80\x00\x00\x00"},
         {8, "\xff\xff\xff\xff\xff\xff\xff\xff"},
-        {9, "\x00\xff\xff\xff\xff" "abcd"},
-        {9, "\xff\xff\xff\xff\x00" "abcd"},
+        {9, "\x00\xff\xff\xff\xff"
+            "abcd"},
+        {9, "\xff\xff\xff\xff\x00"
+            "abcd"},
     };
     for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
         struct bytes asked = {0}, values = {0};
@@ -1019,7 +1027,7 @@ static void a_bad_request_in_pieces_gets_the_same_verdict_at_the_same_offset(voi
     put_full_request(&request, 1);
     for (size_t at = 0; at < request.length; at++) {
         struct bytes bad = request;
-        char what[32];
+        char what[64];
         snprintf(what, sizeof(what), "bit flipped in byte %zu", at);
         bad.data[at] ^= (uint8_t)(1U << at % 8);
         expect_same_in_pieces(&bad, what);
@@ -1108,7 +1116,8 @@ static void mutated_requests_are_whole_only_where_they_are_clean(void **state)
         walk(&one_go, &input, WHOLE_IN_ONE_GO);
         size_t length = clean_request_length(&one_go.kept, &clean);
         if ((one_go.verdict == RECORD_WHOLE ? one_go.check.offset : 0) != length)
-            fail_msg("round %u: verdict %d at %zu, clean to %zu", round, (int)one_go.verdict, one_go.check.offset, length);
+            fail_msg("round %u: verdict %d at %zu, clean to %zu", round, (int)one_go.verdict, one_go.check.offset,
+                     length);
         whole += one_go.verdict == RECORD_WHOLE;
         walk(&pieces, &input, 1 + random_below(&seed, 200));
         if (pieces.verdict != one_go.verdict || pieces.check.offset != one_go.check.offset)

@@ -1,0 +1,559 @@
+/* options: defaults, environment, flags over it, bounds, and what an error says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define FIELD(name) offsetof(struct options, name)
+
+/* Every option that takes a number: its bounds as a user writes them, one step beyond them, and the values they mean. */
+static const struct number_option {
+    const char *flag, *variable;
+    size_t offset;
+    long long initial;
+    const char *low, *high, *below, *above;
+    long long low_value, high_value;
+    const char *allowed; /* what an error says of the values */
+} numbers[] = {
+    {"--socket-mode", "FIBCGI_SOCKET_MODE", FIELD(socket_mode), 0660, "0", "777", "-1", "1000", 0, 0777,
+     "an octal mode from 0 to 0777"},
+    {"--backlog", "FIBCGI_BACKLOG", FIELD(backlog), 4096, "1", "65535", "0", "65536", 1, 65535,
+     "a whole number from 1 to 65535"},
+    {"--workers", "FIBCGI_WORKERS", FIELD(workers), 0, "1", "512", "0", "513", 1, 512,
+     "a whole number from 1 to 512, or auto"},
+    {"--max-requests", "FIBCGI_MAX_REQUESTS", FIELD(max_requests), 0, "0", "2147483647", "-1", "2147483648", 0,
+     2147483647, "a whole number from 0 to 2147483647"},
+    {"--request-timeout", "FIBCGI_REQUEST_TIMEOUT", FIELD(request_timeout_ms), 30000, "10ms", "24h", "9ms",
+     "86400001ms", 10, 86400000, "a time from 10ms to 24h, such as 500ms, 30s or 2m"},
+    {"--read-timeout", "FIBCGI_READ_TIMEOUT", FIELD(read_timeout_ms), 5000, "10ms", "24h", "9ms", "86400001ms", 10,
+     86400000, "a time from 10ms to 24h"},
+    {"--write-timeout", "FIBCGI_WRITE_TIMEOUT", FIELD(write_timeout_ms), 5000, "10ms", "1440m", "0", "1441m", 10,
+     86400000, "a time from 10ms to 24h"},
+    {"--drain-timeout", "FIBCGI_DRAIN_TIMEOUT", FIELD(drain_timeout_ms), 30000, "10ms", "86400", "0s", "86401", 10,
+     86400000, "a time from 10ms to 24h"},
+    {"--max-n", "FIBCGI_MAX_N", FIELD(max_n), 30, "0", "93", "-1", "94", 0, 93, "a whole number from 0 to 93"},
+    {"--max-params-size", "FIBCGI_MAX_PARAMS_SIZE", FIELD(max_params_bytes), 65536, "1K", "16M", "1023", "16777217",
+     1024, 16777216, "a size from 1K to 16M, such as 64K or 1M"},
+    {"--max-params-count", "FIBCGI_MAX_PARAMS_COUNT", FIELD(max_params_count), 512, "16", "65535", "15", "65536", 16,
+     65535, "a whole number from 16 to 65535"},
+    {"--max-body-size", "FIBCGI_MAX_BODY_SIZE", FIELD(max_body_bytes), 1048576, "0", "1G", "-1", "1025M", 0, 1073741824,
+     "a size from 0 to 1024M, such as 64K or 1M"},
+};
+
+static const struct text_option {
+    const char *flag, *variable;
+    size_t offset;
+} texts[] = {
+    {"--listen", "FIBCGI_LISTEN", FIELD(listen)},
+    {"--admin-listen", "FIBCGI_ADMIN_LISTEN", FIELD(admin_listen)},
+    {"--socket-owner", "FIBCGI_SOCKET_OWNER", FIELD(socket_owner)},
+    {"--socket-group", "FIBCGI_SOCKET_GROUP", FIELD(socket_group)},
+    {"--allowed-peers", "FCGI_WEB_SERVER_ADDRS", FIELD(allowed_peers)},
+    {"--user", "FIBCGI_USER", FIELD(user)},
+    {"--group", "FIBCGI_GROUP", FIELD(group)},
+    {"--log", "FIBCGI_LOG", FIELD(log)},
+};
+
+static struct options options;
+static char error[OPTIONS_ERROR_MAX];
+
+static int clear_environment(void **state)
+{
+    (void)state;
+    unsetenv("FIBCGI_MODE");
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        unsetenv(numbers[i].variable);
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        unsetenv(texts[i].variable);
+    return 0;
+}
+
+static long long number_at(size_t offset)
+{
+    long long value;
+    memcpy(&value, (const char *)&options + offset, sizeof(value));
+    return value;
+}
+
+static const char *text_at(size_t offset)
+{
+    const char *value;
+    memcpy(&value, (const char *)&options + offset, sizeof(value));
+    return value;
+}
+
+/* Parses these arguments, at most three; NULL ends them sooner. */
+static int parse(const char *first, const char *second, const char *third)
+{
+    static char copies[4][256];
+    const char *given[] = {"fibcgi", first, second, third};
+    char *argv[5] = {NULL};
+    int argc = 0;
+    memset(&options, 0xa5, sizeof(options));
+    memset(error, 0, sizeof(error));
+    for (; argc < 4 && given[argc] != NULL; argc++) {
+        snprintf(copies[argc], sizeof(copies[argc]), "%s", given[argc]);
+        argv[argc] = copies[argc];
+    }
+    return options_parse(&options, argc, argv, error);
+}
+
+static void expect_error(int result, const char *source, const char *allowed)
+{
+    if (result != -1)
+        fail_msg("accepted where an error on %s was due", source);
+    if (strstr(error, source) == NULL || strstr(error, allowed) == NULL)
+        fail_msg("the error \"%s\" names not both \"%s\" and \"%s\"", error, source, allowed);
+}
+
+/* Parses --max-body-size, whose bounds are the widest, or a timeout. */
+static void expect_bytes(const char *text, long long bytes)
+{
+    if (parse("--max-body-size", text, NULL) != 0 || options.max_body_bytes != bytes)
+        fail_msg("\"%s\" is not taken for %lld bytes: %s", text, bytes, error);
+}
+
+static void expect_duration(const char *text, long long ms)
+{
+    if (parse("--request-timeout", text, NULL) != 0 || options.request_timeout_ms != ms)
+        fail_msg("\"%s\" is not taken for %lld ms: %s", text, ms, error);
+}
+
+/* Where values come from. */
+
+static void without_arguments_and_environment_the_defaults_hold(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(NULL, NULL, NULL), 0);
+    assert_int_equal(options.action, ACTION_RUN);
+    assert_int_equal(options.mode, MODE_AUTO);
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        if (number_at(numbers[i].offset) != numbers[i].initial)
+            fail_msg("%s is %lld", numbers[i].flag, number_at(numbers[i].offset));
+    }
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        assert_null(text_at(texts[i].offset));
+}
+
+static void a_variable_sets_its_option(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        setenv(numbers[i].variable, numbers[i].high, 1);
+        if (parse(NULL, NULL, NULL) != 0 || number_at(numbers[i].offset) != numbers[i].high_value)
+            fail_msg("%s: %lld, %s", numbers[i].variable, number_at(numbers[i].offset), error);
+        unsetenv(numbers[i].variable);
+    }
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        setenv(texts[i].variable, "some text", 1);
+        assert_int_equal(parse(NULL, NULL, NULL), 0);
+        assert_string_equal(text_at(texts[i].offset), "some text");
+        unsetenv(texts[i].variable);
+    }
+}
+
+static void a_flag_goes_over_its_variable(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        setenv(numbers[i].variable, numbers[i].high, 1);
+        assert_int_equal(parse(numbers[i].flag, numbers[i].low, NULL), 0);
+        assert_int_equal(number_at(numbers[i].offset), numbers[i].low_value);
+    }
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        setenv(texts[i].variable, "from the environment", 1);
+        assert_int_equal(parse(texts[i].flag, "from the flag", NULL), 0);
+        assert_string_equal(text_at(texts[i].offset), "from the flag");
+    }
+}
+
+static void an_empty_variable_is_one_that_is_not_set(void **state)
+{
+    (void)state;
+    setenv("FIBCGI_MODE", "", 1);
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        setenv(numbers[i].variable, "", 1);
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        setenv(texts[i].variable, "", 1);
+    without_arguments_and_environment_the_defaults_hold(state);
+}
+
+static void a_bad_variable_is_an_error_even_under_a_good_flag(void **state)
+{
+    (void)state;
+    setenv("FIBCGI_BACKLOG", "many", 1);
+    expect_error(parse("--backlog", "5", NULL), "FIBCGI_BACKLOG", "a whole number from 1 to 65535");
+}
+
+static void with_argc_0_arguments_do_not_count(void **state)
+{
+    (void)state;
+    char program[] = "fibcgi", flag[] = "--no-such-option";
+    char *argv[] = {program, flag, NULL};
+    setenv("FIBCGI_BACKLOG", "7", 1);
+    assert_int_equal(options_parse(&options, 0, argv, error), 0);
+    assert_int_equal(options.backlog, 7);
+    assert_int_equal(options.action, ACTION_RUN);
+}
+
+static void the_last_of_repeated_flags_holds(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--backlog=3", "--backlog=4", NULL), 0);
+    assert_int_equal(options.backlog, 4);
+}
+
+static void a_value_may_follow_an_equals_sign_or_come_next(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--listen=unix:/run/a=b.sock", NULL, NULL), 0);
+    assert_string_equal(options.listen, "unix:/run/a=b.sock");
+    assert_int_equal(parse("--listen", "tcp:127.0.0.1:9000", NULL), 0);
+    assert_string_equal(options.listen, "tcp:127.0.0.1:9000");
+}
+
+static void parsing_twice_starts_afresh(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--backlog", "3", "-t"), 0);
+    assert_int_equal(options.action, ACTION_TEST);
+    assert_int_equal(parse("--workers", "3", NULL), 0);
+    assert_int_equal(options.action, ACTION_RUN);
+    assert_int_equal(options.backlog, 4096);
+    assert_int_equal(options.workers, 3);
+}
+
+static void what_is_asked_for_comes_back_as_the_action(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *flag;
+        enum options_action action;
+    } cases[] = {
+        {"--help", ACTION_HELP}, {"-h", ACTION_HELP},     {"--version", ACTION_VERSION},
+        {"-V", ACTION_VERSION},  {"--test", ACTION_TEST}, {"-t", ACTION_TEST},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(parse(cases[i].flag, NULL, NULL), 0);
+        assert_int_equal(options.action, cases[i].action);
+    }
+}
+
+/* Bounds and forms. */
+
+static void every_bound_is_allowed_itself(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        const struct number_option *option = &numbers[i];
+        if (parse(option->flag, option->low, NULL) != 0 || number_at(option->offset) != option->low_value)
+            fail_msg("%s %s: %s", option->flag, option->low, error);
+        if (parse(option->flag, option->high, NULL) != 0 || number_at(option->offset) != option->high_value)
+            fail_msg("%s %s: %s", option->flag, option->high, error);
+    }
+}
+
+static void one_step_beyond_a_bound_is_an_error_that_names_flag_and_bounds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        expect_error(parse(numbers[i].flag, numbers[i].below, NULL), numbers[i].flag, numbers[i].allowed);
+        assert_non_null(strstr(error, numbers[i].below));
+        expect_error(parse(numbers[i].flag, numbers[i].above, NULL), numbers[i].flag, numbers[i].allowed);
+        assert_non_null(strstr(error, numbers[i].above));
+    }
+}
+
+static void an_error_in_a_variable_names_the_variable_and_the_bounds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        setenv(numbers[i].variable, numbers[i].above, 1);
+        expect_error(parse(NULL, NULL, NULL), numbers[i].variable, numbers[i].allowed);
+        unsetenv(numbers[i].variable);
+    }
+}
+
+static void what_is_not_quite_a_number_is_refused_by_every_option(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "",
+        " ",
+        "x",
+        "-1",
+        "+1",
+        " 20",
+        "20 ",
+        "20x",
+        "0x20",
+        "1e2",
+        "1.5",
+        "20,0",
+        "ten",
+        "nan",
+        "²",
+        "99999999999999999999",
+        "9223372036854775808",
+        "\n20",
+    };
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        for (size_t j = 0; j < COUNT_OF(wrong); j++)
+            expect_error(parse(numbers[i].flag, wrong[j], NULL), numbers[i].flag, numbers[i].allowed);
+    }
+}
+
+static void a_duration_has_a_unit_or_is_in_seconds(void **state)
+{
+    (void)state;
+    expect_duration("500ms", 500);
+    expect_duration("30s", 30000);
+    expect_duration("2m", 120000);
+    expect_duration("3h", 10800000);
+    expect_duration("7", 7000);
+    expect_duration("007s", 7000);
+}
+
+static void a_duration_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "ms",
+        "s",
+        "5d",
+        "5S",
+        "5 s",
+        "5sec",
+        "5mss",
+        "1m30s",
+        "0",
+        "0h",
+        "-5s",
+        "1.5s",
+        "9223372036854775807h",
+        "9223372036854775807",
+        "153722867280913m",
+        "99999999999999999999999ms",
+    };
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        expect_error(parse("--request-timeout", wrong[i], NULL), "--request-timeout", "a time from 10ms to 24h");
+}
+
+static void a_size_has_a_binary_unit_or_is_in_bytes(void **state)
+{
+    (void)state;
+    expect_bytes("0", 0);
+    expect_bytes("1", 1);
+    expect_bytes("1000", 1000);
+    expect_bytes("64K", 65536);
+    expect_bytes("3M", 3145728);
+    expect_bytes("1G", 1073741824);
+}
+
+static void a_size_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "K", "1k", "1KB", "1KiB", "1B", "1 K", "-1K", "1T", "2G", "9223372036854775807K", "17179869184G", "8589934592G",
+    };
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        expect_error(parse("--max-body-size", wrong[i], NULL), "--max-body-size", "a size from 0 to 1024M");
+}
+
+static void a_socket_mode_is_octal_with_or_without_a_zero_in_front(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--socket-mode", "0600", NULL), 0);
+    assert_int_equal(options.socket_mode, 0600);
+    assert_int_equal(parse("--socket-mode", "666", NULL), 0);
+    assert_int_equal(options.socket_mode, 0666);
+    expect_error(parse("--socket-mode", "0668", NULL), "--socket-mode", "an octal mode from 0 to 0777");
+    expect_error(parse("--socket-mode", "8", NULL), "--socket-mode", "an octal mode");
+    expect_error(parse("--socket-mode", "01777", NULL), "--socket-mode", "an octal mode");
+    expect_error(parse("--socket-mode", "u=rw", NULL), "--socket-mode", "an octal mode");
+}
+
+static void workers_may_be_auto_and_nothing_else_may(void **state)
+{
+    (void)state;
+    setenv("FIBCGI_WORKERS", "3", 1);
+    assert_int_equal(parse("--workers", "auto", NULL), 0);
+    assert_int_equal(options.workers, 0);
+    expect_error(parse("--workers", "Auto", NULL), "--workers", "or auto");
+    expect_error(parse("--backlog", "auto", NULL), "--backlog", "a whole number from 1 to 65535");
+}
+
+static void the_mode_is_one_of_four_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"auto", "cgi", "spawned", "pool"};
+    static const char *const wrong[] = {"", "CGI", "fastcgi", "poo", "pools", "0"};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(parse("--mode", names[i], NULL), 0);
+        assert_int_equal(options.mode, i);
+    }
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        expect_error(parse("--mode", wrong[i], NULL), "--mode", "auto, cgi, spawned or pool");
+    setenv("FIBCGI_MODE", "fcgi", 1);
+    expect_error(parse(NULL, NULL, NULL), "FIBCGI_MODE", "auto, cgi, spawned or pool");
+}
+
+static void a_text_may_not_be_empty(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        expect_error(parse(texts[i].flag, "", NULL), texts[i].flag, "text");
+}
+
+/* What is no option. */
+
+static void an_unknown_option_is_named(void **state)
+{
+    (void)state;
+    expect_error(parse("--no-such-option", "5", NULL), "--no-such-option is not an option", "--help");
+    expect_error(parse("-x", NULL, NULL), "-x is not an option", "--help");
+    expect_error(parse("--backlog", "5", "--wrong=7"), "--wrong", "--help");
+}
+
+static void an_unknown_letter_among_others_is_named(void **state)
+{
+    (void)state;
+    expect_error(parse("-tx", NULL, NULL), "x", "--help");
+    assert_null(strstr(error, "fibcgi is not an option"));
+    expect_error(parse("-xt", NULL, NULL), "x", "--help");
+    assert_null(strstr(error, "fibcgi is not an option"));
+}
+
+static void an_option_without_its_value_is_named(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        expect_error(parse(numbers[i].flag, NULL, NULL), numbers[i].flag, "needs a value");
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        expect_error(parse("-t", texts[i].flag, NULL), texts[i].flag, "needs a value");
+}
+
+static void an_argument_that_belongs_to_nothing_is_named(void **state)
+{
+    (void)state;
+    expect_error(parse("unix:/run/fib.sock", NULL, NULL), "\"unix:/run/fib.sock\"", "options only");
+    expect_error(parse("--backlog", "5", "6"), "\"6\"", "options only");
+    expect_error(parse("--", "--backlog", NULL), "\"--backlog\"", "options only");
+}
+
+static void an_error_has_room_for_any_value(void **state)
+{
+    (void)state;
+    char value[256];
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    expect_error(parse("--max-params-size", value, NULL), "--max-params-size",
+                 "a size from 1K to 16M, such as 64K or 1M");
+    assert_true(strlen(error) < OPTIONS_ERROR_MAX);
+    setenv("FIBCGI_MAX_PARAMS_COUNT", value, 1);
+    expect_error(parse(NULL, NULL, NULL), "FIBCGI_MAX_PARAMS_COUNT", "a whole number from 16 to 65535");
+    unsetenv("FIBCGI_MAX_PARAMS_COUNT");
+    expect_error(parse(value, NULL, NULL), "vvv", "options only");
+}
+
+/* Help. */
+
+static char *printed(void (*print)(FILE *))
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    print(out);
+    assert_int_equal(fclose(out), 0);
+    assert_non_null(text);
+    return text;
+}
+
+static void help_lists_every_option_with_its_variable_and_bounds(void **state)
+{
+    (void)state;
+    char *help = printed(options_print_help);
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        assert_non_null(strstr(help, numbers[i].flag));
+        assert_non_null(strstr(help, numbers[i].variable));
+        if (strstr(help, numbers[i].allowed) == NULL)
+            fail_msg("help does not say %s", numbers[i].allowed);
+    }
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        assert_non_null(strstr(help, texts[i].flag));
+        assert_non_null(strstr(help, texts[i].variable));
+    }
+    assert_non_null(strstr(help, "auto, cgi, spawned"));
+    assert_non_null(strstr(help, "--test"));
+    assert_non_null(strstr(help, "--version"));
+    free(help);
+}
+
+/* An option that these tables do not know is one that no test here looks at. */
+static void help_lists_no_option_that_these_tests_do_not_know(void **state)
+{
+    (void)state;
+    char *help = printed(options_print_help);
+    size_t listed = 0;
+    for (const char *at = strstr(help, "; variable "); at != NULL; at = strstr(at + 1, "; variable "))
+        listed++;
+    free(help);
+    assert_int_equal(listed, 1 + COUNT_OF(numbers) + COUNT_OF(texts));
+}
+
+static void usage_shows_how_to_start_and_where_help_is(void **state)
+{
+    (void)state;
+    char *usage = printed(options_print_usage);
+    assert_non_null(strstr(usage, "--listen"));
+    assert_non_null(strstr(usage, "--help"));
+    free(usage);
+}
+
+#define CLEARED(test) cmocka_unit_test_setup_teardown(test, clear_environment, clear_environment)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLEARED(without_arguments_and_environment_the_defaults_hold),
+        CLEARED(a_variable_sets_its_option),
+        CLEARED(a_flag_goes_over_its_variable),
+        CLEARED(an_empty_variable_is_one_that_is_not_set),
+        CLEARED(a_bad_variable_is_an_error_even_under_a_good_flag),
+        CLEARED(with_argc_0_arguments_do_not_count),
+        CLEARED(the_last_of_repeated_flags_holds),
+        CLEARED(a_value_may_follow_an_equals_sign_or_come_next),
+        CLEARED(parsing_twice_starts_afresh),
+        CLEARED(what_is_asked_for_comes_back_as_the_action),
+        CLEARED(every_bound_is_allowed_itself),
+        CLEARED(one_step_beyond_a_bound_is_an_error_that_names_flag_and_bounds),
+        CLEARED(an_error_in_a_variable_names_the_variable_and_the_bounds),
+        CLEARED(what_is_not_quite_a_number_is_refused_by_every_option),
+        CLEARED(a_duration_has_a_unit_or_is_in_seconds),
+        CLEARED(a_duration_that_is_none_is_refused),
+        CLEARED(a_size_has_a_binary_unit_or_is_in_bytes),
+        CLEARED(a_size_that_is_none_is_refused),
+        CLEARED(a_socket_mode_is_octal_with_or_without_a_zero_in_front),
+        CLEARED(workers_may_be_auto_and_nothing_else_may),
+        CLEARED(the_mode_is_one_of_four_names),
+        CLEARED(a_text_may_not_be_empty),
+        CLEARED(an_unknown_option_is_named),
+        CLEARED(an_unknown_letter_among_others_is_named),
+        CLEARED(an_option_without_its_value_is_named),
+        CLEARED(an_argument_that_belongs_to_nothing_is_named),
+        CLEARED(an_error_has_room_for_any_value),
+        CLEARED(help_lists_every_option_with_its_variable_and_bounds),
+        CLEARED(help_lists_no_option_that_these_tests_do_not_know),
+        CLEARED(usage_shows_how_to_start_and_where_help_is),
+    };
+    return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
