@@ -1,0 +1,143 @@
+"""The pool and lighttpd, started from conf/lighttpd/fibcgi.conf as it stands, all under one CPU quota."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+PERIOD_US = 100_000
+
+
+class Group:
+    """A cgroup with a CPU quota; v1 or v2, whichever limits the CPU here. Without the right to make one: no limit."""
+
+    def __init__(self, name):
+        v1 = Path("/sys/fs/cgroup/cpu")
+        parent = v1 if v1.is_dir() else Path("/sys/fs/cgroup")
+        self.is_v1 = v1.is_dir()
+        self.path = parent / f"fibcgi-{name}-{os.getpid()}"
+        try:
+            if not self.is_v1:
+                (parent / "cgroup.subtree_control").write_text("+cpu")
+            self.path.mkdir()
+        except OSError:
+            self.path = None
+
+    def limit(self, millicpu):
+        quota = millicpu * PERIOD_US // 1000
+        if self.is_v1:
+            (self.path / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (self.path / "cpu.cfs_quota_us").write_text(str(quota))
+        else:
+            (self.path / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+
+    def enter(self):
+        """For subprocess's preexec_fn: the child is inside before it runs a single instruction of the program."""
+        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def remove(self):
+        for _ in range(100):
+            try:
+                self.path.rmdir()
+                return
+            except OSError:
+                time.sleep(0.02)
+
+
+def wait_until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("a server did not start in time")
+        time.sleep(0.005)
+
+
+def can_connect(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def cpu_ns(pid):
+    """Nanoseconds on a CPU so far: exact, where /proc/PID/stat counts ticks."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+def pss_kib(pid):
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def title(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+
+
+class Stack:
+    """with Stack(program, group) as stack: … stack.port …"""
+
+    def __init__(self, program, group=None, options=(), with_lighttpd=True):
+        self.folder = Path(tempfile.mkdtemp(prefix="fibcgi-bench."))
+        self.socket = self.folder / "fib.sock"
+        self.admin = self.folder / "admin.sock"
+        self.lighttpd = None
+        preexec = group.enter if group else None
+        self.log = open(self.folder / "log", "w")
+        listen = f"unix:{self.socket},unix:{self.socket}.2"
+        self.pool = subprocess.Popen(
+            [program, "--listen", listen, "--admin-listen", f"unix:{self.admin}", *options],
+            stderr=self.log, preexec_fn=preexec)
+        wait_until(self.admin.exists)
+        if with_lighttpd:
+            self.start_lighttpd(preexec)
+
+    def start_lighttpd(self, preexec):
+        for _ in range(10):
+            self.port = random.randint(20000, 32000)
+            if can_connect(self.port):
+                continue
+            environment = dict(
+                os.environ, SHELL="/bin/sh", FIBCGI_HTTP_BIND="127.0.0.1", FIBCGI_HTTP_PORT=str(self.port),
+                FIBCGI_SOCKET=str(self.socket), FIBCGI_ADMIN_SOCKET=str(self.admin), FIBCGI_ACCESS_LOG="")
+            self.lighttpd = subprocess.Popen(
+                ["lighttpd", "-D", "-f", REPO / "conf/lighttpd/fibcgi.conf"],
+                env=environment, stderr=self.log, preexec_fn=preexec)
+            wait_until(lambda: self.lighttpd.poll() is not None or can_connect(self.port))
+            if self.lighttpd.poll() is None:
+                return
+        raise RuntimeError("lighttpd found no free port")
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def workers(self):
+        return [pid for pid in children(self.pool.pid) if title(pid).startswith("fibcgi: worker")]
+
+    def pool_pids(self):
+        return [self.pool.pid, *children(self.pool.pid)]
+
+    def stop(self):
+        if self.lighttpd:
+            self.lighttpd.send_signal(signal.SIGTERM)
+            self.lighttpd.wait()
+        self.pool.send_signal(signal.SIGQUIT)
+        self.pool.wait()
+        self.log.close()
+        shutil.rmtree(self.folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
