@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,8 @@
 
 #define UNIX_PREFIX "unix:"
 #define TCP_PREFIX "tcp:"
+#define ORPHANS_MS 1000
+#define ORPHANS_STEP_MS 5
 
 union address {
     struct sockaddr any;
@@ -89,7 +93,7 @@ static int parse_peer(const char *text, struct in6_addr *peer)
     return inet_pton(AF_INET6, text, peer) == 1 ? 0 : -1;
 }
 
-static int parse_peers(struct listener *listener, const char *list, const struct log *log)
+int listener_set_peers(struct listener *listener, const char *list, const struct log *log)
 {
     char text[INET6_ADDRSTRLEN];
     while (list != NULL && *list != '\0') {
@@ -131,18 +135,45 @@ bool listener_is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
 }
 
-/* Whether somebody listens on path: 1 yes, 0 no (a stale file), -1 with errno where that can't be told. */
-static int is_live(const union address *address, socklen_t size)
+/* The process that called listen(2) is gone: what still holds the socket are its workers, on their way out. */
+static bool is_orphan(int probe)
 {
+    struct ucred listener;
+    socklen_t size = sizeof(listener);
+    return getsockopt(probe, SOL_SOCKET, SO_PEERCRED, &listener, &size) == 0 && listener.pid > 0 &&
+           kill(listener.pid, 0) != 0 && errno == ESRCH;
+}
+
+enum life { LIFE_STALE, LIFE_ORPHAN, LIFE_LIVE, LIFE_UNKNOWN };
+
+/* Whether somebody listens on path; LIFE_UNKNOWN with errno where that can't be told. */
+static enum life find_life(const union address *address, socklen_t size)
+{
+    enum life life = LIFE_UNKNOWN;
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
-        return -1;
-    /* EAGAIN is a full queue: alive, and busy. */
-    int live = connect(probe, &address->any, size) == 0 || errno == EAGAIN ? 1 : errno == ECONNREFUSED ? 0 : -1;
+        return LIFE_UNKNOWN;
+    if (connect(probe, &address->any, size) == 0)
+        life = is_orphan(probe) ? LIFE_ORPHAN : LIFE_LIVE;
+    else if (errno == EAGAIN) /* a full queue: alive, and busy */
+        life = LIFE_LIVE;
+    else if (errno == ECONNREFUSED)
+        life = LIFE_STALE;
     int saved_errno = errno;
     close(probe);
     errno = saved_errno;
-    return live;
+    return life;
+}
+
+/* The same, but waits for workers that lost their master to be gone, at most ORPHANS_MS. */
+static enum life find_settled_life(const union address *address, socklen_t size)
+{
+    enum life life = find_life(address, size);
+    for (int waited_ms = 0; life == LIFE_ORPHAN && waited_ms < ORPHANS_MS; waited_ms += ORPHANS_STEP_MS) {
+        poll(NULL, 0, ORPHANS_STEP_MS);
+        life = find_life(address, size);
+    }
+    return life;
 }
 
 /* Makes way for bind(2) at a path; only a socket that nobody listens on is removed. */
@@ -156,10 +187,10 @@ static int clear_path(const union address *address, socklen_t size, const struct
         errno = ENOTSOCK;
         return -1;
     }
-    int live = is_live(address, size);
-    if (live > 0)
+    enum life life = find_settled_life(address, size);
+    if (life == LIFE_LIVE || life == LIFE_ORPHAN)
         errno = EADDRINUSE;
-    if (live != 0)
+    if (life != LIFE_STALE)
         return -1;
     log_info(log, "taking over %s: nobody listens on it any more", path);
     return unlink(path);
@@ -233,30 +264,34 @@ static int open_tcp(struct listener *listener, const char *text, const struct li
         return -1;
     }
     listener->is_tcp = true;
+    listener->fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener->fd < 0 || setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        return -1;
+    if (bind(listener->fd, &address.any, size) != 0 || listen(listener->fd, config->backlog) != 0)
+        return -1;
     if (listener->peer_count == 0 && !is_loopback(&address))
         log_warning(log,
                     "tcp:%s takes requests from every host that reaches it; name the web servers in "
                     "FCGI_WEB_SERVER_ADDRS or --allowed-peers",
                     text);
-    listener->fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener->fd < 0 || setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
-        return -1;
-    if (bind(listener->fd, &address.any, size) != 0)
-        return -1;
-    return listen(listener->fd, config->backlog);
+    return 0;
 }
 
-static const char *remedy_for(int error)
+static const char *remedy_for(int error, bool is_tcp)
 {
     switch (error) {
     case EACCES:
     case EPERM:
+        if (is_tcp)
+            return "choose a port of 1024 or more, or run as a user who may take lower ones";
         return "run as a user who may write in that folder and give the socket away, or choose another address";
     case ENOENT:
     case ENOTDIR:
         return "create the folder first, or choose another address";
     case EADDRINUSE:
         return "another process is serving there; stop that one first, or choose another address";
+    case EPROTOTYPE:
+        return "a socket of another kind is there; stop the process that holds it, or choose another path";
     case ENOTSOCK:
         return "a file that is not a socket is there; remove it, or choose another path";
     case EADDRNOTAVAIL:
@@ -276,13 +311,14 @@ int listener_open(struct listener *listener, const char *address, const struct l
         errno = EINVAL;
         return -1;
     }
-    if (parse_peers(listener, config->allowed_peers, log) != 0)
+    if (listener_set_peers(listener, config->allowed_peers, log) != 0)
         return -1;
     int result = starts_with(address, UNIX_PREFIX) ? open_unix(listener, address + strlen(UNIX_PREFIX), config, log)
                                                    : open_tcp(listener, address + strlen(TCP_PREFIX), config, log);
     if (result != 0) {
         int saved_errno = errno;
-        log_error(log, "cannot listen on %s: %s; %s", address, strerror(saved_errno), remedy_for(saved_errno));
+        log_error(log, "cannot listen on %s: %s; %s", address, strerror(saved_errno),
+                  remedy_for(saved_errno, listener->is_tcp));
         listener_close(listener);
         errno = saved_errno;
     }
@@ -294,7 +330,13 @@ int listener_inherit(struct listener *listener, int fd, const struct listener_co
     union address own = {0};
     socklen_t size = sizeof(own);
     *listener = (struct listener){.fd = fd, .is_inherited = true};
-    if (parse_peers(listener, config->allowed_peers, log) != 0)
+    if (!listener_is_listening(fd)) {
+        log_error(log, "file descriptor %d, passed to be served, is not a listening socket; look at what started us",
+                  fd);
+        errno = ENOTSOCK;
+        return -1;
+    }
+    if (listener_set_peers(listener, config->allowed_peers, log) != 0)
         return -1;
     if (getsockname(fd, &own.any, &size) != 0)
         return -1;

@@ -36,6 +36,9 @@ struct listener {
  * Returns NULL, or what is wrong with it and what to write instead. */
 const char *listener_check_address(const char *address);
 
+/* Reads the list of allowed peers. Returns 0; or -1, logged, with errno EINVAL. */
+int listener_set_peers(struct listener *listener, const char *list, const struct log *log);
+
 /* Warns where net.core.somaxconn is below the backlog: the kernel cuts the queue to it without a word, and an operator
  * should know before it overflows. */
 void listener_check_queue(const struct listener_config *config, const struct log *log);
@@ -46,7 +49,8 @@ void listener_check_queue(const struct listener_config *config, const struct log
 int listener_open(struct listener *listener, const char *address, const struct listener_config *config,
                   const struct log *log);
 
-/* Takes over a socket that already listens (fd 0 of FastCGI 1.0 §2.2, or systemd's). Returns 0, or -1 with errno. */
+/* Takes over a socket that already listens (fd 0 of FastCGI 1.0 §2.2, or systemd's). Returns 0; or -1 with
+ * errno, ENOTSOCK (logged) where it does not listen. */
 int listener_inherit(struct listener *listener, int fd, const struct listener_config *config, const struct log *log);
 
 /* True where fd is a listening stream socket. */

@@ -43,6 +43,7 @@ static enum exit_status status_for(int error)
     case EADDRINUSE:
     case EADDRNOTAVAIL:
     case ENOTSOCK:
+    case EPROTOTYPE:
     case EACCES:
     case EPERM:
     case ENOENT:
@@ -122,6 +123,7 @@ static struct worker_config worker_config_for(struct program *program, unsigned 
         .max_conns = atomic_load(&program->board->master.workers),
         .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
         .write_timeout_ns = ms_to_ns(options->write_timeout_ms),
+        .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
         .max_requests = is_admin ? 0 : with_jitter(options->max_requests),
     };
 }
@@ -148,13 +150,18 @@ static void run_worker(void *context, unsigned slot)
     _exit((int)worker_run(&config));
 }
 
+static const char *text_or_dash(const char *text)
+{
+    return text != NULL ? text : "-";
+}
+
 static int find_identity(struct program *program, const char *user, const char *group, const char *option,
                          struct sandbox_identity *identity)
 {
     if (sandbox_find_identity(user, group, identity) == 0)
         return 0;
     log_error(&program->log, "%s: there is no such user or group (user %s, group %s); create it or name another",
-              option, user != NULL ? user : "-", group != NULL ? group : "-");
+              option, text_or_dash(user), text_or_dash(group));
     errno = ENOENT;
     return -1;
 }
@@ -189,11 +196,6 @@ static int open_own_listeners(struct program *program, const struct listener_con
     const char *list = program->options.listen;
     char address[ADDRESS_MAX];
     while (next_address(&list, address, sizeof(address))) {
-        if (program->listener_count == LISTENERS_MAX) {
-            log_error(&program->log, "--listen: more than %d addresses; give fewer", LISTENERS_MAX);
-            errno = EINVAL;
-            return -1;
-        }
         if (listener_open(&program->listeners[program->listener_count], address, config, &program->log) != 0)
             return -1;
         program->listener_count++;
@@ -229,6 +231,17 @@ static int open_admin_listener(struct program *program, const struct listener_co
     return 0;
 }
 
+static int give_up_privileges(struct program *program, const struct sandbox_identity *identity)
+{
+    if (sandbox_become(identity) == 0 && sandbox_seal() == 0)
+        return 0;
+    log_error(&program->log,
+              "cannot become user %s, group %s: %s; only root may: start it as root, or leave --user and "
+              "--group out",
+              text_or_dash(program->options.user), text_or_dash(program->options.group), strerror(errno));
+    return -1;
+}
+
 /* Sockets first, while we may still be root; then never root again. */
 static int prepare_pool(struct program *program)
 {
@@ -247,12 +260,11 @@ static int prepare_pool(struct program *program)
     if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
         return -1;
     program->board = scoreboard_create();
-    if (program->board == NULL || sandbox_become(&identity) != 0 || sandbox_seal() != 0) {
-        log_error(&program->log, "cannot become the user of --user, or get memory for the workers: %s",
-                  strerror(errno));
+    if (program->board == NULL) {
+        log_error(&program->log, "cannot get memory to share with the workers: %s; free some", strerror(errno));
         return -1;
     }
-    return 0;
+    return give_up_privileges(program, &identity);
 }
 
 static void announce(const struct program *program)
@@ -313,6 +325,7 @@ static enum exit_status run_spawned(struct program *program)
 {
     sigset_t mask;
     struct listener_config config;
+    struct sandbox_identity identity;
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
@@ -320,16 +333,24 @@ static enum exit_status run_spawned(struct program *program)
     program->board = scoreboard_create();
     if (program->board == NULL)
         return EXIT_SYSTEM;
-    if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0)
+    if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0 ||
+        find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0 ||
+        give_up_privileges(program, &identity) != 0)
         return status_for(errno);
-    sandbox_seal();
     title_set("fibcgi: spawned");
     atomic_store(&program->board->master.workers, 1);
     struct worker_config worker = worker_config_for(program, 0);
     worker.is_alone = true;
     /* A web server that manages its processes starts the next one itself. */
-    enum worker_exit left = worker_run(&worker);
-    return left == WORKER_FAILED ? EXIT_SYSTEM : EXIT_DONE;
+    switch (worker_run(&worker)) {
+    case WORKER_FAILED:
+        return EXIT_SYSTEM;
+    case WORKER_CUT_SHORT:
+        log_warning(&program->log, "--drain-timeout has passed: leaving, what is queued is for the next process");
+        return EXIT_CUT_SHORT;
+    default:
+        return EXIT_DONE;
+    }
 }
 
 static enum exit_status run_cgi(struct program *program)
@@ -357,11 +378,18 @@ static enum exit_status run_mode(struct program *program, enum options_mode mode
     }
 }
 
-static int check_addresses(const struct program *program, const char *list)
+static int check_addresses(const struct program *program, const char *option, const char *list, unsigned most)
 {
     char address[ADDRESS_MAX];
-    while (list != NULL && next_address(&list, address, sizeof(address))) {
+    unsigned count = 0;
+    const char *rest = list;
+    while (rest != NULL && next_address(&rest, address, sizeof(address))) {
         const char *wrong = listener_check_address(address);
+        if (++count > most) {
+            log_error(&program->log, "%s: \"%s\" has more than the %u address(es) that it takes; give fewer", option,
+                      list, most);
+            return -1;
+        }
         if (wrong != NULL) {
             log_error(&program->log, "cannot listen on \"%s\": %s", address, wrong);
             return -1;
@@ -370,14 +398,27 @@ static int check_addresses(const struct program *program, const char *list)
     return 0;
 }
 
-/* -t: what can be found wrong without touching anything. */
+/* What can be found wrong without touching anything: before a start, and all that -t does. */
+static int check_configuration(struct program *program)
+{
+    const struct options *options = &program->options;
+    struct sandbox_identity identity;
+    struct listener peers = {0};
+    if (check_addresses(program, "--listen", options->listen, LISTENERS_MAX) != 0 ||
+        check_addresses(program, "--admin-listen", options->admin_listen, 1) != 0 ||
+        listener_set_peers(&peers, options->allowed_peers, &program->log) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (find_identity(program, options->socket_owner, options->socket_group, "--socket-owner, --socket-group",
+                      &identity) != 0)
+        return -1;
+    return find_identity(program, options->user, options->group, "--user, --group", &identity);
+}
+
 static enum exit_status test_configuration(struct program *program)
 {
-    struct listener_config config;
-    struct sandbox_identity identity;
-    if (check_addresses(program, program->options.listen) != 0 ||
-        check_addresses(program, program->options.admin_listen) != 0 || find_listener_config(program, &config) != 0 ||
-        find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0)
+    if (check_configuration(program) != 0)
         return EXIT_USAGE;
     puts("fibcgi: the configuration is fine");
     return EXIT_DONE;
@@ -405,6 +446,8 @@ static enum exit_status run(struct program *program)
         return status_for(error);
     }
     program->compute.max_n = (unsigned)program->options.max_n;
+    if (mode != MODE_CGI && check_configuration(program) != 0)
+        return status_for(errno);
     return run_mode(program, mode);
 }
 

@@ -209,8 +209,8 @@ static int set_value(struct options *options, const struct spec *spec, const cha
         return 0;
     }
     describe_values(spec, values, sizeof(values));
-    if (text[0] == '\0')
-        snprintf(error, OPTIONS_ERROR_MAX, "%s: the value is empty; give %s, or leave it out", source, values);
+    if (spec->kind == KIND_TEXT)
+        snprintf(error, OPTIONS_ERROR_MAX, "%s: the value is empty; give one, or leave the option out", source);
     else
         snprintf(error, OPTIONS_ERROR_MAX, "%s: \"%.64s\" is not %s", source, text, values);
     return -1;

@@ -222,15 +222,21 @@ static bool has_reached_its_end(const struct worker *worker)
     return worker->is_broken || (worker->config->max_requests > 0 && worker->served >= worker->config->max_requests);
 }
 
-/* Answers what was queued when the drain began; on a shut socket nothing can come after it. */
-static void drain(struct worker *worker)
+/* Answers what was queued when the drain began; on a shut socket nothing can come after it. On one that outlives us new
+ * connections may never end, so a worker without a master stops by itself. Returns false where it ran out of time. */
+static bool drain(struct worker *worker)
 {
     const struct worker_config *config = worker->config;
+    uint64_t deadline_ns = config->is_alone ? clock_now_ns() + config->drain_timeout_ns : UINT64_MAX;
     for (unsigned i = 0; i < config->listener_count; i++) {
-        while (order_of(worker) == ORDER_DRAIN && !has_reached_its_end(worker) &&
-               take_connection(worker, &config->listeners[i]))
-            ;
+        while (order_of(worker) == ORDER_DRAIN && !has_reached_its_end(worker)) {
+            if (clock_now_ns() >= deadline_ns)
+                return false;
+            if (!take_connection(worker, &config->listeners[i]))
+                break;
+        }
     }
+    return true;
 }
 
 enum worker_exit worker_run(const struct worker_config *config)
@@ -247,9 +253,11 @@ enum worker_exit worker_run(const struct worker_config *config)
             take_connection(&worker, listener);
         slot_set_state(config->slot, SLOT_IDLE);
     }
-    drain(&worker);
+    bool has_drained = drain(&worker);
     app_response_free(&worker.response);
     if (worker.is_broken)
         return WORKER_FAILED;
+    if (!has_drained)
+        return WORKER_CUT_SHORT;
     return has_reached_its_end(&worker) ? WORKER_MAX_REQUESTS : WORKER_LEFT;
 }

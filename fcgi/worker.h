@@ -9,7 +9,7 @@
 #include "scoreboard.h"
 
 /* How a worker's process exits; anything else is a failure. */
-enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11 };
+enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11, WORKER_CUT_SHORT = 12 };
 
 struct worker_config {
     const struct app *app;
@@ -24,7 +24,8 @@ struct worker_config {
     unsigned max_conns; /* connections that the whole pool serves at once, for GET_VALUES */
     uint64_t read_timeout_ns;
     uint64_t write_timeout_ns;
-    uint64_t max_requests; /* leave after this many; 0: never */
+    uint64_t drain_timeout_ns; /* of a worker alone; in a pool the master ends a drain that takes too long */
+    uint64_t max_requests;     /* leave after this many; 0: never */
 };
 
 /* Serves until told to leave. SIGTERM must be blocked, for the pool's worker, and SIGTERM and SIGINT for one alone: they

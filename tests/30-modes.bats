@@ -29,6 +29,14 @@ teardown() {
     done
 }
 
+# ends PID [SIGNAL]: as stop, but no test waits for ever for what does not end.
+ends() {
+    kill "-${2:-TERM}" "$1"
+    wait_for 25 gone "$1"
+    STOP_STATUS=0
+    wait "$1" 2>/dev/null || STOP_STATUS=$?
+}
+
 # begin COMMAND…: starts it in the background; its pid is in $BEGUN and is stopped in the end.
 begin() {
     "$@" </dev/null >>"$LOG" 2>&1 3>&- &
@@ -254,7 +262,7 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     wait_for 10 answers '/compute?n=5'
     pids=$(spawned_pids)
     [ "$pids" != "$first" ]
-    stop "$LIGHTTPD" TERM
+    ends "$LIGHTTPD" TERM
     wait_for 5 gone "$pids"
 }
 
@@ -273,7 +281,7 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
         begin spawn-fcgi -n -s "$SOCKET" -- "$FIBCGI"
         wait_for 5 is_listening "$SOCKET"
         wait_for 5 pgrep -f 'fibcgi: spawned' -s "$(ps -o sid= -p "$BEGUN" | tr -d ' ')"
-        stop "$BEGUN" "$signal"
+        ends "$BEGUN" "$signal"
         [ "$STOP_STATUS" -eq 0 ]
         rm -f "$SOCKET"
     done
@@ -293,7 +301,7 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
         CLIENTS[i]=$!
     done
     wait_for 5 queue_is "$SOCKET" 3
-    stop "$BEGUN" TERM
+    ends "$BEGUN" TERM
     [ "$STOP_STATUS" -eq 0 ]
     wait "$client" "${CLIENTS[@]}"
     [ "$(cat "$DIR/slow.code")" = 200 ]
@@ -365,7 +373,7 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     wait_for 5 workers_are 2
     lighttpd_in_front "$(mount /)"
     holds_contract /compute
-    stop "$POOL" TERM
+    ends "$POOL" TERM
     [ "$STOP_STATUS" -eq 0 ]
     # The socket is another's: it stays. Its admin socket was the pool's own: it goes.
     [ -S "$SOCKET" ]
@@ -386,7 +394,7 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     [ "$(jq -c '[.state, .workers_up]' "$BODY")" = '["serving",2]' ]
     get /readyz
     is_code 404
-    stop "$POOL" TERM
+    ends "$POOL" TERM
     [ "$STOP_STATUS" -eq 0 ]
     [ -S "$SOCKET" ]
     [ -S "$ADMIN" ]
@@ -461,7 +469,7 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     wait_for 5 workers_are 1
     lighttpd_in_front "$(mount_port "$port")"
     holds_contract /compute
-    stop "$POOL" TERM
+    ends "$POOL" TERM
     [ "$STOP_STATUS" -eq 0 ]
 }
 
