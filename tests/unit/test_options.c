@@ -410,7 +410,7 @@ static void a_text_may_not_be_empty(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(texts); i++)
-        expect_error(parse(texts[i].flag, "", NULL), texts[i].flag, "text");
+        expect_error(parse(texts[i].flag, "", NULL), texts[i].flag, "empty");
 }
 
 /* What is no option. */
