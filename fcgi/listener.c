@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 
 #define UNIX_PREFIX "unix:"
 #define TCP_PREFIX "tcp:"
+#define LOCK_MS 3000
+#define LOCK_STEP_MS 20
 #define ORPHANS_MS 1000
 #define ORPHANS_STEP_MS 5
 
@@ -217,14 +220,23 @@ static int bind_unix(struct listener *listener, const union address *address, so
     return listen(listener->fd, config->backlog);
 }
 
-/* Two programs that start at once must not both find the same path stale: the folder's lock lets one in at a time. */
+/* Two programs that start at once must not both find the same path stale: the folder's lock lets one in at a time. In a
+ * folder that others can open too, such as /tmp, anybody may hold that lock, so it is not waited for without end. */
 static int lock_folder(const char *path)
 {
     char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
     snprintf(copy, sizeof(copy), "%s", path);
     int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0)
-        flock(folder, LOCK_EX);
+    int locked = folder < 0 ? -1 : flock(folder, LOCK_EX | LOCK_NB);
+    for (int waited_ms = 0; folder >= 0 && locked != 0 && waited_ms < LOCK_MS; waited_ms += LOCK_STEP_MS) {
+        poll(NULL, 0, LOCK_STEP_MS);
+        locked = flock(folder, LOCK_EX | LOCK_NB);
+    }
+    if (folder >= 0 && locked != 0) {
+        close(folder);
+        errno = EDEADLK;
+        return -1;
+    }
     return folder;
 }
 
@@ -290,6 +302,8 @@ static const char *remedy_for(int error, bool is_tcp)
         return "create the folder first, or choose another address";
     case EADDRINUSE:
         return "another process is serving there; stop that one first, or choose another address";
+    case EDEADLK:
+        return "another program holds a lock on that folder; end it, or use a folder of your own such as /run/fibcgi";
     case EPROTOTYPE:
         return "a socket of another kind is there; stop the process that holds it, or choose another path";
     case ENOTSOCK:
@@ -389,10 +403,22 @@ static void remove_path(struct listener *listener)
     listener->path[0] = '\0';
 }
 
+/* Drops whatever reaches a listening TCP socket from now on. Connections that are queued have sockets of their own. */
+static void drop_new_segments(int fd)
+{
+    struct sock_filter drop[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = drop};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
 void listener_stop_intake(struct listener *listener)
 {
-    if (listener->is_inherited || listener->is_tcp)
+    if (listener->is_inherited)
         return;
+    if (listener->is_tcp) {
+        drop_new_segments(listener->fd);
+        return;
+    }
     remove_path(listener);
     /* On a Unix socket this refuses further connects and lets accept go on until the queue is empty; a connect that has
      * looked the path up but not joined the queue yet is refused too, instead of being reset later. */

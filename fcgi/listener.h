@@ -60,8 +60,9 @@ bool listener_is_listening(int fd);
  * peer is not allowed; it is closed), or another of accept4(2). Once the intake has stopped, EAGAIN or EINVAL means for good. */
 int listener_accept(const struct listener *listener);
 
-/* Ends the taking in of new connections, keeping those that are queued: removes the Unix path and shuts the socket, so
- * that the next connect is refused at once. No effect on inherited and TCP sockets, where the kernel has no such way. */
+/* Ends the taking in of new connections, keeping those that are queued. A Unix socket's path is removed and the next
+ * connect refused at once; a TCP client's SYN stays unanswered until the socket is closed, and is refused then. No effect on
+ * inherited sockets. */
 void listener_stop_intake(struct listener *listener);
 
 /* Closes it, and removes the Unix path where that is still ours. */

@@ -331,8 +331,10 @@ static enum exit_status run_spawned(struct program *program)
     sigaddset(&mask, SIGINT);
     sigprocmask(SIG_BLOCK, &mask, NULL);
     program->board = scoreboard_create();
-    if (program->board == NULL)
+    if (program->board == NULL) {
+        log_error(&program->log, "cannot get memory for the scoreboard: %s; free some", strerror(errno));
         return EXIT_SYSTEM;
+    }
     if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0 ||
         find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0 ||
         give_up_privileges(program, &identity) != 0)
@@ -426,7 +428,9 @@ static enum exit_status test_configuration(struct program *program)
 
 static enum exit_status run(struct program *program)
 {
+    const struct log terminal = program->log;
     enum options_mode mode = find_mode(&program->options);
+    enum exit_status status;
     switch (program->options.action) {
     case ACTION_HELP:
         options_print_help(stdout);
@@ -447,8 +451,12 @@ static enum exit_status run(struct program *program)
     }
     program->compute.max_n = (unsigned)program->options.max_n;
     if (mode != MODE_CGI && check_configuration(program) != 0)
-        return status_for(errno);
-    return run_mode(program, mode);
+        status = status_for(errno);
+    else
+        status = run_mode(program, mode);
+    if (status >= EXIT_USAGE && program->options.log != NULL)
+        log_error(&terminal, "did not run; the reason is in the log %s", program->options.log);
+    return status;
 }
 
 /* A closed standard descriptor would be taken by the next socket, and something would write into it. */

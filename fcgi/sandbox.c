@@ -62,6 +62,10 @@ int sandbox_find_identity(const char *user, const char *group, struct sandbox_id
 
 int sandbox_become(const struct sandbox_identity *identity)
 {
+    /* Who is that user already need not, and may not, ask for it. */
+    if (geteuid() != 0 && (identity->uid == SANDBOX_KEEP_ID || identity->uid == geteuid()) &&
+        (identity->gid == (gid_t)-1 || identity->gid == getegid()))
+        return 0;
     if (identity->gid != (gid_t)-1 && (setgroups(1, &identity->gid) != 0 || setgid(identity->gid) != 0))
         return -1;
     if (identity->uid != SANDBOX_KEEP_ID && setuid(identity->uid) != 0)

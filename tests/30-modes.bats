@@ -594,3 +594,20 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     [ "$status" -eq 0 ]
     [[ $output =~ ^fibcgi\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
 }
+
+@test "pool: a TCP socket of its own drains under a load that does not stop, and what it took is answered" {
+    local port load
+    port=$(free_port)
+    "$FIBCGI" --listen "tcp:127.0.0.1:$port" --workers 1 --drain-timeout 10s 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+    POOL=$!
+    wait_for 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+    # Eight clients that connect anew for each request, until they are refused.
+    "$REPO/tests/fixtures/fastcgi-load.py" "$port" 8 >"$BATS_TEST_TMPDIR/load" 3>&- &
+    load=$!
+    wait_for 5 test -s "$BATS_TEST_TMPDIR/load"
+    kill -TERM "$POOL"
+    wait "$POOL"
+    wait "$load"
+    cat "$BATS_TEST_TMPDIR/load"
+    [ "$(tail -n 1 "$BATS_TEST_TMPDIR/load" | cut -d' ' -f2-)" = 'answered, 0 cut off' ]
+}
