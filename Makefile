@@ -12,7 +12,7 @@ endif
 BUILD   ?= build
 PORT    ?= 8080
 TESTS   ?= tests
-PROFILE ?= $(if $(findstring gcc version,$(shell $(CC) -v 2>&1)),1,0)
+PROFILE ?= $(if $(findstring Free Software Foundation,$(shell $(CC) --version 2>/dev/null)),1,0)
 
 PACKAGES_BUILD := gcc libc6-dev libfcgi-dev
 PACKAGES_RUN   := $(PACKAGES_BUILD) lighttpd
