@@ -6,7 +6,6 @@
 bats_require_minimum_version 1.5.0
 load helpers/common
 
-PASS_SOCKETS=$REPO/tests/fixtures/pass-sockets.py
 
 setup() {
     DIR=$BATS_TEST_TMPDIR
@@ -27,21 +26,6 @@ teardown() {
             wait "$pid" 2>/dev/null || true
         fi
     done
-}
-
-# ends PID [SIGNAL]: as stop, but no test waits for ever for what does not end.
-ends() {
-    kill "-${2:-TERM}" "$1"
-    wait_for 25 gone "$1"
-    STOP_STATUS=0
-    wait "$1" 2>/dev/null || STOP_STATUS=$?
-}
-
-# begin COMMAND…: starts it in the background; its pid is in $BEGUN and is stopped in the end.
-begin() {
-    "$@" </dev/null >>"$LOG" 2>&1 3>&- &
-    BEGUN=$!
-    STARTED+=("$BEGUN")
 }
 
 # lighttpd_in_front LINES…: starts a lighttpd with these lines of configuration and no others that matter; sets $URL.

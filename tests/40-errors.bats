@@ -6,7 +6,6 @@
 bats_require_minimum_version 1.5.0
 load helpers/common
 
-PASS_SOCKETS=$REPO/tests/fixtures/pass-sockets.py
 NOBODY=65534
 AS_NOBODY=(setpriv --reuid "$NOBODY" --regid "$NOBODY" --clear-groups)
 
@@ -66,21 +65,6 @@ does_not_say() { if [[ $MESSAGE == *"$1"* ]]; then echo "it says: $MESSAGE" >&2;
 is_fine() {
     "$@" -t >"$DIR/stdout" 2>"$DIR/stderr" || { echo "refused: $* $(cat "$DIR/stderr")" >&2; return 1; }
     [ ! -s "$DIR/stderr" ]
-}
-
-# ends PID [SIGNAL]: as stop, but no test waits for ever for what does not end.
-ends() {
-    kill "-${2:-TERM}" "$1"
-    wait_for 25 gone "$1"
-    STOP_STATUS=0
-    wait "$1" 2>/dev/null || STOP_STATUS=$?
-}
-
-# begin COMMAND…: starts it in the background; its pid is in $BEGUN and is stopped in the end.
-begin() {
-    "$@" </dev/null >>"$LOG" 2>&1 3>&- &
-    BEGUN=$!
-    STARTED+=("$BEGUN")
 }
 
 inode() { stat -c %i "$1"; }

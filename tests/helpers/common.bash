@@ -3,6 +3,8 @@
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 FIBCGI=${FIBCGI:-$REPO/build/fibcgi}
+# Opens sockets, becomes a command that inherits them; says how at its top.
+PASS_SOCKETS=$REPO/tests/fixtures/pass-sockets.py
 
 # wait_for SECONDS COMMAND…: true as soon as the command succeeds, false when the time is over.
 wait_for() {
@@ -84,6 +86,21 @@ stop() {
     kill "-${2:-TERM}" "$1" 2>/dev/null || true
     STOP_STATUS=0
     wait "$1" 2>/dev/null || STOP_STATUS=$?
+}
+
+# ends PID [SIGNAL]: as stop, but no test waits for ever for what does not end.
+ends() {
+    kill "-${2:-TERM}" "$1"
+    wait_for 25 gone "$1"
+    STOP_STATUS=0
+    wait "$1" 2>/dev/null || STOP_STATUS=$?
+}
+
+# begin COMMAND…: starts it in the background; its pid is in $BEGUN and is stopped in the end.
+begin() {
+    "$@" </dev/null >>"$LOG" 2>&1 3>&- &
+    BEGUN=$!
+    STARTED+=("$BEGUN")
 }
 
 stop_all() {
