@@ -1,52 +1,61 @@
 #include "inbox.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
+/* What stays resident between requests, and room for a record's headers. */
+#define KEPT_BYTES INBOX_PIECE
 
-/* What stays resident between requests. */
-#define KEPT_BYTES ((size_t)64 * 1024)
-
-int inbox_open(struct inbox *inbox, const struct record_limits *limits, unsigned max_conns)
+/* Record headers and padding come on top of the content: web servers add 8 to 15 bytes to a record of kilobytes. */
+static size_t capacity_for(const struct record_limits *limits)
 {
-    /* Record headers and padding come on top of the content: web servers add 8 to 15 bytes to a record of kilobytes. */
     size_t content = limits->params_bytes + limits->body_bytes;
-    *inbox = (struct inbox){.limits = *limits, .max_conns = max_conns, .capacity = content + content / 8 + KEPT_BYTES};
-    inbox->file = memfd_create("fibcgi-inbox", MFD_CLOEXEC);
-    if (inbox->file < 0 || ftruncate(inbox->file, (off_t)inbox->capacity) != 0)
+    return content + content / 8 + KEPT_BYTES;
+}
+
+int inbox_make_file(const struct record_limits *limits)
+{
+    int file = memfd_create("fibcgi-inbox", MFD_CLOEXEC);
+    if (file >= 0 && ftruncate(file, (off_t)capacity_for(limits)) != 0) {
+        close(file);
         return -1;
-    inbox->bytes = mmap(NULL, inbox->capacity, PROT_READ | PROT_WRITE, MAP_SHARED, inbox->file, 0);
+    }
+    return file;
+}
+
+int inbox_open(struct inbox *inbox, int file, const struct record_limits *limits, unsigned max_conns)
+{
+    *inbox = (struct inbox){.limits = *limits, .max_conns = max_conns, .file = file, .capacity = capacity_for(limits)};
+    inbox->bytes = mmap(NULL, inbox->capacity, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     return inbox->bytes == MAP_FAILED ? -1 : 0;
 }
 
-static int wait_readable(int connection, uint64_t deadline_ns)
+static void note_taken(struct inbox *inbox)
 {
-    struct pollfd wanted = {.fd = connection, .events = POLLIN};
-    int ready = poll(&wanted, 1, clock_ms_until(deadline_ns, clock_now_ns()));
-    if (ready == 0)
-        errno = ETIMEDOUT;
-    return ready > 0 ? 0 : -1;
+    if (inbox->taken != NULL)
+        atomic_store_explicit(inbox->taken, inbox->length, memory_order_release);
 }
 
-/* Receives at least one byte behind those that are there. */
-static int receive_some(struct inbox *inbox, int connection, uint64_t deadline_ns)
+void inbox_begin(struct inbox *inbox)
 {
-    for (;;) {
-        ssize_t got = recv(connection, inbox->bytes + inbox->length, inbox->capacity - inbox->length, 0);
-        if (got > 0) {
-            inbox->length += (size_t)got;
-            return 0;
-        }
-        if (got == 0)
-            errno = ECONNRESET;
-        if (errno != EAGAIN || wait_readable(connection, deadline_ns) != 0)
-            return -1;
+    inbox->length = 0;
+    note_taken(inbox);
+    record_check_init(&inbox->check, &inbox->limits);
+}
+
+int inbox_resume(struct inbox *inbox, int store, size_t length)
+{
+    inbox_begin(inbox);
+    if (length > inbox->capacity || (length > 0 && pread(store, inbox->bytes, length, 0) != (ssize_t)length)) {
+        errno = EIO;
+        return -1;
     }
+    inbox->length = length;
+    note_taken(inbox);
+    return 0;
 }
 
 /* Answers the record that the checker put aside and closes the gap. A peer that does not read its reply loses it. */
@@ -59,12 +68,12 @@ static void settle_aside(struct inbox *inbox, int connection)
         errno = 0;
     memmove(inbox->bytes + check->offset, inbox->bytes + check->aside_end, inbox->length - check->aside_end);
     inbox->length -= check->aside_end - check->offset;
+    note_taken(inbox);
 }
 
-static int collect(struct inbox *inbox, int connection, uint64_t deadline_ns, enum record_verdict *verdict)
+/* Takes the bytes out of the socket until the request is whole or no more are there. */
+static int collect(struct inbox *inbox, int connection, enum record_verdict *verdict)
 {
-    inbox->length = 0;
-    record_check_init(&inbox->check, &inbox->limits);
     for (;;) {
         *verdict = record_check(&inbox->check, inbox->bytes, inbox->length);
         if (*verdict == RECORD_ASIDE) {
@@ -77,44 +86,44 @@ static int collect(struct inbox *inbox, int connection, uint64_t deadline_ns, en
             *verdict = RECORD_BODY_TOO_LARGE;
             break;
         }
-        if (receive_some(inbox, connection, deadline_ns) != 0)
+        ssize_t got = recv(connection, inbox->bytes + inbox->length, inbox->capacity - inbox->length, 0);
+        if (got < 0 && errno == EAGAIN)
+            return 0;
+        if (got == 0)
+            errno = ECONNRESET;
+        if (got <= 0)
             return -1;
-        /* A peer that trickles bytes must not outlast its time by always having one ready. */
-        if (clock_now_ns() >= deadline_ns) {
-            errno = ETIMEDOUT;
-            return -1;
-        }
+        inbox->length += (size_t)got;
+        note_taken(inbox);
     }
     inbox->source = inbox->file;
     return *verdict == RECORD_WHOLE && lseek(inbox->file, 0, SEEK_SET) < 0 ? -1 : 0;
 }
 
-int inbox_receive(struct inbox *inbox, int connection, uint64_t deadline_ns, enum record_verdict *verdict)
+int inbox_receive(struct inbox *inbox, int connection, enum record_verdict *verdict)
 {
-    ssize_t seen = recv(connection, inbox->bytes, inbox->capacity, MSG_PEEK);
+    ssize_t seen = inbox->length == 0 ? recv(connection, inbox->bytes, inbox->capacity, MSG_PEEK) : 0;
     if (seen > 0) {
-        inbox->length = (size_t)seen;
-        record_check_init(&inbox->check, &inbox->limits);
-        *verdict = record_check(&inbox->check, inbox->bytes, inbox->length);
-        if (*verdict == RECORD_WHOLE && inbox->check.offset == inbox->length) {
+        *verdict = record_check(&inbox->check, inbox->bytes, (size_t)seen);
+        if (*verdict == RECORD_WHOLE && inbox->check.offset == (size_t)seen) {
+            inbox->length = (size_t)seen;
+            note_taken(inbox);
             inbox->source = connection;
             return 0;
         }
+        record_check_init(&inbox->check, &inbox->limits);
     }
     /* Bytes that are only looked at go on filling the sender's buffer, and one that sends small pieces would stall before
      * its request is whole: from here on they are taken. */
-    return collect(inbox, connection, deadline_ns, verdict);
+    return collect(inbox, connection, verdict);
 }
 
-void inbox_drop_rest(struct inbox *inbox, int connection, uint64_t deadline_ns)
+bool inbox_drop_rest(struct inbox *inbox, int connection)
 {
-    shutdown(connection, SHUT_WR);
     for (;;) {
-        ssize_t got = recv(connection, inbox->bytes, KEPT_BYTES, 0);
-        if (got == 0 || (got < 0 && errno != EAGAIN) || clock_now_ns() >= deadline_ns)
-            return;
-        if (got < 0 && wait_readable(connection, deadline_ns) != 0)
-            return;
+        ssize_t got = recv(connection, inbox->bytes, INBOX_PIECE, 0);
+        if (got <= 0)
+            return got == 0 || errno != EAGAIN;
     }
 }
 

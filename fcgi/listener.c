@@ -392,6 +392,25 @@ int listener_accept(const struct listener *listener)
     return fd;
 }
 
+bool listener_accepted(const struct listener *listener, int fd)
+{
+    union address ours = {0}, theirs = {0};
+    socklen_t our_size = sizeof(ours), their_size = sizeof(theirs);
+    if (listener_is_listening(fd) || getsockname(fd, &theirs.any, &their_size) != 0 ||
+        getsockname(listener->fd, &ours.any, &our_size) != 0 || ours.any.sa_family != theirs.any.sa_family)
+        return false;
+    switch (ours.any.sa_family) {
+    case AF_UNIX:
+        return our_size == their_size && memcmp(&ours, &theirs, our_size) == 0;
+    case AF_INET:
+        return ours.in.sin_port == theirs.in.sin_port;
+    case AF_INET6:
+        return ours.in6.sin6_port == theirs.in6.sin6_port;
+    default:
+        return false;
+    }
+}
+
 /* Somebody may have put another socket there since: that one is not ours to remove. */
 static void remove_path(struct listener *listener)
 {

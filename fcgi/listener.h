@@ -60,6 +60,9 @@ bool listener_is_listening(int fd);
  * peer is not allowed; it is closed), or another of accept4(2). Once the intake has stopped, EAGAIN or EINVAL means for good. */
 int listener_accept(const struct listener *listener);
 
+/* True where fd is a connection that was accepted from this listener. */
+bool listener_accepted(const struct listener *listener, int fd);
+
 /* Ends the taking in of new connections, keeping those that are queued. A Unix socket's path is removed and the next
  * connect refused at once; a TCP client's SYN stays unanswered until the socket is closed, and is refused then. No effect on
  * inherited sockets. */

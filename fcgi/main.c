@@ -30,6 +30,8 @@ struct program {
     unsigned listener_count;
     struct listener admin_listener;
     struct scoreboard *board;
+    struct connections connections;
+    struct connections admin_connections;
     struct compute_context compute;
     pid_t master_pid;
     sigset_t original_mask;
@@ -107,7 +109,7 @@ static uint64_t with_jitter(long long max_requests)
     return (uint64_t)max_requests - random % ((uint64_t)max_requests / 10 + 1);
 }
 
-static struct worker_config worker_config_for(struct program *program, unsigned slot)
+static struct worker_config worker_config_for(struct program *program, unsigned slot, const struct worker_files *files)
 {
     const struct options *options = &program->options;
     bool is_admin = slot == SCOREBOARD_ADMIN;
@@ -117,6 +119,8 @@ static struct worker_config worker_config_for(struct program *program, unsigned 
         .listeners = is_admin ? &program->admin_listener : program->listeners,
         .listener_count = is_admin ? 1 : program->listener_count,
         .log = &program->log,
+        .connections = is_admin ? &program->admin_connections : &program->connections,
+        .files = *files,
         .slot = &program->board->slots[slot],
         .order = &program->board->master.orders[slot],
         .limits = limits_of(options),
@@ -129,7 +133,7 @@ static struct worker_config worker_config_for(struct program *program, unsigned 
 }
 
 /* The pool's child: becomes the worker of a slot. */
-static void run_worker(void *context, unsigned slot)
+static void run_worker(void *context, unsigned slot, const struct worker_files *files)
 {
     struct program *program = context;
     sigset_t mask = program->original_mask;
@@ -146,7 +150,8 @@ static void run_worker(void *context, unsigned slot)
     sigaddset(&mask, SIGUSR1);
     sigaddset(&mask, SIGUSR2);
     sigprocmask(SIG_SETMASK, &mask, NULL);
-    struct worker_config config = worker_config_for(program, slot);
+    struct worker_config config = worker_config_for(program, slot, files);
+    config.connections->slot = slot;
     _exit((int)worker_run(&config));
 }
 
@@ -231,6 +236,22 @@ static int open_admin_listener(struct program *program, const struct listener_co
     return 0;
 }
 
+/* The slot of a process that is no worker, as a holder of connections. */
+#define MASTERS_SLOT SCOREBOARD_SLOTS
+
+static int create_shared_memory(struct program *program)
+{
+    program->board = scoreboard_create();
+    if (program->board != NULL && connections_create(&program->connections) == 0 &&
+        connections_create(&program->admin_connections) == 0) {
+        program->connections.slot = MASTERS_SLOT;
+        program->admin_connections.slot = MASTERS_SLOT;
+        return 0;
+    }
+    log_error(&program->log, "cannot get memory to share with the workers: %s; free some", strerror(errno));
+    return -1;
+}
+
 static int give_up_privileges(struct program *program, const struct sandbox_identity *identity)
 {
     if (sandbox_become(identity) == 0 && sandbox_seal() == 0)
@@ -259,11 +280,8 @@ static int prepare_pool(struct program *program)
     listener_check_queue(&config, &program->log);
     if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
         return -1;
-    program->board = scoreboard_create();
-    if (program->board == NULL) {
-        log_error(&program->log, "cannot get memory to share with the workers: %s; free some", strerror(errno));
+    if (create_shared_memory(program) != 0)
         return -1;
-    }
     return give_up_privileges(program, &identity);
 }
 
@@ -283,6 +301,10 @@ static enum exit_status run_master(struct program *program)
                  .log = &program->log,
                  .request_timeout_ns = ms_to_ns(options->request_timeout_ms),
                  .has_admin = program->admin_listener.fd >= 0,
+                 .work = {program->listeners, program->listener_count, &program->connections},
+                 .admin = {&program->admin_listener, program->admin_listener.fd >= 0, &program->admin_connections},
+                 .limits = limits_of(options),
+                 .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
                  .queue_outlives_us = program->listeners[0].is_inherited,
                  .run = run_worker,
                  .run_context = program},
@@ -330,18 +352,21 @@ static enum exit_status run_spawned(struct program *program)
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
     sigprocmask(SIG_BLOCK, &mask, NULL);
-    program->board = scoreboard_create();
-    if (program->board == NULL) {
-        log_error(&program->log, "cannot get memory for the scoreboard: %s; free some", strerror(errno));
+    struct worker_files files;
+    struct record_limits limits = limits_of(&program->options);
+    if (create_shared_memory(program) != 0)
         return EXIT_SYSTEM;
-    }
     if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0 ||
         find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0 ||
         give_up_privileges(program, &identity) != 0)
         return status_for(errno);
     title_set("fibcgi: spawned");
     atomic_store(&program->board->master.workers, 1);
-    struct worker_config worker = worker_config_for(program, 0);
+    if (worker_open_files(&files, &limits, true) != 0) {
+        log_error(&program->log, "cannot start: %s; raise the limit on open files", strerror(errno));
+        return EXIT_SYSTEM;
+    }
+    struct worker_config worker = worker_config_for(program, 0, &files);
     worker.is_alone = true;
     /* A web server that manages its processes starts the next one itself. */
     switch (worker_run(&worker)) {

@@ -68,7 +68,7 @@ static const char *code_name(size_t index, char text[static 8])
     return text;
 }
 
-static void write_requests(struct app_response *out, const struct totals *totals)
+static void write_requests(struct app_response *out, const struct scoreboard *board, const struct totals *totals)
 {
     char code[8];
     describe(out, "fibcgi_requests_total", "counter", "Requests answered, by status code.");
@@ -78,6 +78,10 @@ static void write_requests(struct app_response *out, const struct totals *totals
     for (size_t i = 0; i < REFUSALS; i++)
         app_printf(out, "fibcgi_connections_refused_total{reason=\"%s\"} %" PRIu64 "\n", refusal_names[i],
                    totals->refused[i]);
+    app_printf(out, "fibcgi_connections_refused_total{reason=\"timeout\"} %" PRIu64 "\n",
+               counter_read(&board->master.timeouts));
+    describe(out, "fibcgi_replays_total", "counter", "Connections taken over from a worker that died.");
+    app_printf(out, "fibcgi_replays_total %" PRIu64 "\n", counter_read(&board->master.replays));
 }
 
 static void write_durations(struct app_response *out, const struct totals *totals)
@@ -112,7 +116,7 @@ void metrics_prometheus(const struct scoreboard *board, struct app_response *out
 {
     struct totals totals = add_up(board);
     int64_t limit = atomic_load(&board->master.cpu_limit_millicpu);
-    write_requests(out, &totals);
+    write_requests(out, board, &totals);
     write_durations(out, &totals);
     write_workers(out, board, &totals);
     if (limit >= 0) {

@@ -1,19 +1,28 @@
 #include "pool.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
-#include "worker.h"
 
 #define LONGEST_SLEEP_NS CLOCK_NS_PER_S
 /* How often a worker that was just started is looked at until it is up, while a roll waits for it. */
 #define ROLL_STEP_NS (5 * CLOCK_NS_PER_MS)
 #define TIMEOUT_STEP_MIN_NS (20 * CLOCK_NS_PER_MS)
+/* How often the parked connections are looked through for those whose time is over. */
+#define SWEEP_STEP_NS (50 * CLOCK_NS_PER_MS)
+#define SCAN_STEP_NS (5 * CLOCK_NS_PER_MS)
+#define SCAN_TIME_NS (2000 * CLOCK_NS_PER_MS)
+/* What a connection gets, as a new one would, that is passed on to another worker. */
+#define HEIR_TIME_NS (10000 * CLOCK_NS_PER_MS)
 
 struct death {
     enum restart_cause cause;
@@ -23,6 +32,11 @@ struct death {
 static bool is_admin(unsigned slot)
 {
     return slot == SCOREBOARD_ADMIN;
+}
+
+static const struct pool_service *service_of(const struct pool *pool, unsigned slot)
+{
+    return is_admin(slot) ? &pool->config.admin : &pool->config.work;
 }
 
 static const char *name_of(unsigned slot, char name[static 24])
@@ -122,28 +136,46 @@ static void plan_retry(struct pool_worker *worker, uint64_t now_ns)
     worker->spawn_at_ns = now_ns + (delay_ns < POOL_BACKOFF_MAX_NS ? delay_ns : POOL_BACKOFF_MAX_NS);
 }
 
+/* A process that shares the table of file descriptors, so that a worker's connection outlives the worker. The price: what
+ * an application opens by itself stays open when its worker is killed. */
+static pid_t clone_sharing_files(void)
+{
+    return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+static void prepare_slot(struct pool *pool, unsigned slot, enum slot_order order)
+{
+    struct scoreboard *board = pool->config.board;
+    atomic_store(&board->master.orders[slot], (uint32_t)order);
+    slot_set_state(&board->slots[slot], SLOT_STARTING);
+    atomic_store(&board->slots[slot].busy_since_ns, 0);
+    atomic_store(&board->slots[slot].is_accepting, 0);
+    atomic_store(&board->slots[slot].taken, 0);
+    if (!is_admin(slot) && slot >= atomic_load(&board->master.slots_used))
+        atomic_store(&board->master.slots_used, slot + 1);
+}
+
 static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
 {
     struct pool_worker *worker = &pool->workers[slot];
     struct scoreboard *board = pool->config.board;
+    struct worker_files files;
     enum slot_order order = order_for(pool, slot);
     char name[24];
-    atomic_store(&board->master.orders[slot], (uint32_t)order);
-    slot_set_state(&board->slots[slot], SLOT_STARTING);
-    atomic_store(&board->slots[slot].busy_since_ns, 0);
-    if (!is_admin(slot) && slot >= atomic_load(&board->master.slots_used))
-        atomic_store(&board->master.slots_used, slot + 1);
-    pid_t pid = fork();
+    prepare_slot(pool, slot, order);
+    pid_t pid = worker_open_files(&files, &pool->config.limits, false) == 0 ? clone_sharing_files() : -1;
     if (pid == 0)
-        pool->config.run(pool->config.run_context, slot);
+        pool->config.run(pool->config.run_context, slot, &files);
     if (pid < 0) {
+        log_error(pool->config.log, "cannot start %s: %s; trying again", name_of(slot, name), strerror(errno));
+        worker_close_files(&files);
         worker->deaths_in_youth++;
         plan_retry(worker, now_ns);
-        log_error(pool->config.log, "cannot start %s: %s; trying again", name_of(slot, name), strerror(errno));
         return;
     }
     atomic_store(&board->master.pids[slot], pid);
     *worker = (struct pool_worker){.pid = pid,
+                                   .files = files,
                                    .started_ns = now_ns,
                                    .requests_at_start = counter_read(&board->slots[slot].requests),
                                    .deaths_in_youth = worker->deaths_in_youth,
@@ -197,6 +229,97 @@ static void plan_successor(struct pool *pool, unsigned slot, const struct death 
         worker->spawn_at_ns = now_ns;
 }
 
+/* Passes on what a dead worker had in hand, with the inbox in which its request lies, and closes what was its own. */
+static void settle_estate(struct pool *pool, unsigned slot, uint64_t now_ns)
+{
+    struct pool_worker *worker = &pool->workers[slot];
+    struct connections *connections = service_of(pool, slot)->connections;
+    uint64_t taken = atomic_load(&pool->config.board->slots[slot].taken);
+    int fd = -1;
+    while ((fd = connections_held_by(connections, slot, fd + 1)) >= 0) {
+        int store = taken > 0 ? worker->files.inbox : 0;
+        if (store > 0)
+            worker->files.inbox = -1;
+        connections_bequeath(connections, fd, store, taken, now_ns + HEIR_TIME_NS);
+        counter_add(&pool->config.board->master.replays, 1);
+        taken = 0;
+    }
+    worker_close_files(&worker->files);
+    connections_watch_again(connections);
+}
+
+static bool is_anybody_accepting(const struct pool *pool)
+{
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+        if (pool->workers[i].pid != 0 && atomic_load(&pool->config.board->slots[i].is_accepting) != 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_unheld(const struct pool_service *service, int fd)
+{
+    if (service->connections == NULL || fd >= CONNECTIONS_MAX ||
+        atomic_load(&connections_at(service->connections, fd)->state) != CONNECTION_NONE)
+        return false;
+    for (unsigned i = 0; i < service->listener_count; i++) {
+        if (listener_accepted(&service->listeners[i], fd))
+            return true;
+    }
+    return false;
+}
+
+static void adopt_if_unheld(struct pool *pool, const struct pool_service *service, int fd, uint64_t now_ns)
+{
+    if (is_unheld(service, fd) &&
+        connections_adopt(service->connections, fd, now_ns, now_ns + pool->config.read_timeout_ns))
+        counter_add(&pool->config.board->master.replays, 1);
+}
+
+/* A worker may have died between accept(2) and the note that it holds the connection. Such a descriptor is one that came
+ * from our listeners, that nobody holds, and that no living worker is just accepting. Returns whether all could be seen. */
+static bool adopt_unheld(struct pool *pool, uint64_t now_ns)
+{
+    const struct dirent *entry;
+    bool is_quiet = !is_anybody_accepting(pool);
+    DIR *folder = is_quiet ? opendir("/proc/self/fd") : NULL;
+    if (folder == NULL)
+        return false;
+    while ((entry = readdir(folder)) != NULL) {
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        if (fd <= STDERR_FILENO || (!is_unheld(&pool->config.work, fd) && !is_unheld(&pool->config.admin, fd)))
+            continue;
+        /* It was there before this second look: whoever lives has noted by now what it accepted. */
+        if (is_anybody_accepting(pool)) {
+            is_quiet = false;
+            break;
+        }
+        adopt_if_unheld(pool, &pool->config.work, fd, now_ns);
+        adopt_if_unheld(pool, &pool->config.admin, fd, now_ns);
+    }
+    closedir(folder);
+    return is_quiet;
+}
+
+static uint64_t continue_scan(struct pool *pool, uint64_t now_ns)
+{
+    if (pool->scan_at_ns == 0)
+        return UINT64_MAX;
+    if (now_ns >= pool->scan_at_ns) {
+        bool is_done = adopt_unheld(pool, now_ns) || now_ns >= pool->scan_until_ns;
+        pool->scan_at_ns = is_done ? 0 : now_ns + SCAN_STEP_NS;
+    }
+    return pool->scan_at_ns != 0 ? pool->scan_at_ns : UINT64_MAX;
+}
+
+static uint64_t sweep(struct pool *pool, const struct pool_service *service, uint64_t now_ns)
+{
+    if (service->connections == NULL || connections_parked(service->connections) == 0)
+        return UINT64_MAX;
+    counter_add(&pool->config.board->master.timeouts, connections_sweep(service->connections, now_ns));
+    return now_ns + SWEEP_STEP_NS;
+}
+
 static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
 {
     struct pool_worker *worker = &pool->workers[slot];
@@ -205,6 +328,11 @@ static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
     pid_t pid = worker->pid;
     worker->pid = 0;
     atomic_store(&pool->config.board->master.pids[slot], 0);
+    settle_estate(pool, slot, now_ns);
+    if (death.cause != RESTART_ROLL && death.cause != RESTART_MAX_REQUESTS) {
+        pool->scan_at_ns = now_ns;
+        pool->scan_until_ns = now_ns + SCAN_TIME_NS;
+    }
     plan_successor(pool, slot, &death, now_ns);
     if (worker->spawn_at_ns > now_ns)
         snprintf(next, sizeof(next), "; the next one starts in %d ms", clock_ms_until(worker->spawn_at_ns, now_ns));
@@ -297,6 +425,9 @@ uint64_t pool_tick(struct pool *pool, uint64_t now_ns)
             next_ns = earlier(next_ns, worker->spawn_at_ns);
         next_ns = earlier(next_ns, enforce_timeout(pool, i, now_ns));
     }
+    next_ns = earlier(next_ns, continue_scan(pool, now_ns));
+    next_ns = earlier(next_ns, sweep(pool, &pool->config.work, now_ns));
+    next_ns = earlier(next_ns, sweep(pool, &pool->config.admin, now_ns));
     if (is_rolling(pool))
         next_ns = earlier(next_ns, continue_roll(pool, now_ns));
     /* The admin worker is the last to go: until then it tells that the pool is draining. */

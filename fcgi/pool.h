@@ -7,8 +7,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "connections.h"
+#include "listener.h"
 #include "log.h"
 #include "scoreboard.h"
+#include "worker.h"
 
 /* A worker that dies without having answered a request, sooner than this, counts as dying young: then its successor
  * waits, from the first figure, doubling, up to the second. */
@@ -16,19 +19,31 @@
 #define POOL_BACKOFF_FIRST_NS (100 * CLOCK_NS_PER_MS)
 #define POOL_BACKOFF_MAX_NS (5000 * CLOCK_NS_PER_MS)
 
+/* The listeners of one kind of worker, and the connections that came from them. */
+struct pool_service {
+    const struct listener *listeners;
+    unsigned listener_count;
+    struct connections *connections;
+};
+
 struct pool_config {
     struct scoreboard *board;
     const struct log *log;
     uint64_t request_timeout_ns; /* the application may take this long for a request */
     bool has_admin;
-    bool queue_outlives_us; /* the socket is somebody else's: a drain leaves its queue to the successor */
+    struct pool_service work;
+    struct pool_service admin;
+    struct record_limits limits;
+    uint64_t read_timeout_ns; /* for a whole request */
+    bool queue_outlives_us;   /* the socket is somebody else's: a drain leaves its queue to the successor */
     /* Becomes the worker (or the admin worker) of that slot, in the new process; never returns. */
-    void (*run)(void *context, unsigned slot);
+    void (*run)(void *context, unsigned slot, const struct worker_files *files);
     void *run_context;
 };
 
 struct pool_worker {
     pid_t pid; /* 0: none */
+    struct worker_files files;
     uint64_t started_ns;
     uint64_t requests_at_start;
     unsigned deaths_in_youth; /* in a row */
@@ -44,6 +59,8 @@ struct pool {
     unsigned wanted;     /* workers there should be; without the admin's */
     unsigned generation; /* workers of an older one are replaced, one at a time */
     bool is_draining;
+    uint64_t scan_at_ns;    /* when to look for connections that nobody holds, after a death; 0: no need */
+    uint64_t scan_until_ns; /* when to give that up */
 };
 
 void pool_init(struct pool *pool, const struct pool_config *config);
@@ -64,7 +81,8 @@ void pool_kill(struct pool *pool);
 /* Collects dead children: logs each, counts its cause and plans its successor. */
 void pool_reap(struct pool *pool);
 
-/* Does what is due at now_ns: spawns, kills requests that took too long, goes on with a roll. Returns when it wants to be
+/* Does what is due at now_ns: spawns, kills requests that took too long, gives up connections whose time is over, goes on
+ * with a roll. Returns when it wants to be
  * called again. */
 uint64_t pool_tick(struct pool *pool, uint64_t now_ns);
 

@@ -32,13 +32,15 @@ extern const int slot_codes[SLOT_CODES - 1];
 #define SLOT_BUCKETS 16
 extern const uint32_t slot_bucket_us[SLOT_BUCKETS - 1];
 
-enum refusal { REFUSED_BROKEN, REFUSED_TIMEOUT, REFUSED_PEER, REFUSED_ABORTED, REFUSALS };
+enum refusal { REFUSED_BROKEN, REFUSED_PEER, REFUSED_ABORTED, REFUSED_GONE, REFUSALS };
 extern const char *const refusal_names[REFUSALS];
 
 /* Written by the worker alone. */
 struct slot {
     _Alignas(64) _Atomic uint32_t state; /* enum slot_state */
     _Atomic uint64_t busy_since_ns;      /* clock_now_ns when the request in hand went to the application; 0: none */
+    _Atomic uint32_t is_accepting;       /* it may have accepted a connection that nobody holds yet */
+    _Atomic uint64_t taken;              /* bytes of its request in the inbox, for a successor */
     _Atomic uint64_t requests;           /* answered, of every status */
     _Atomic uint64_t by_code[SLOT_CODES];
     _Atomic uint64_t by_duration[SLOT_BUCKETS]; /* not cumulative */
@@ -65,6 +67,8 @@ struct scoreboard_master {
     _Atomic uint32_t slots_used;        /* slots [0, slots_used) have held a worker at some time */
     _Atomic int64_t cpu_limit_millicpu; /* -1: none */
     _Atomic uint64_t restarts[RESTART_CAUSES];
+    _Atomic uint64_t timeouts;                 /* connections given up because their request did not come in time */
+    _Atomic uint64_t replays;                  /* connections taken over from a worker that died */
     double started_at;                         /* seconds since 1970; set before the first worker */
     _Atomic uint32_t orders[SCOREBOARD_SLOTS]; /* enum slot_order */
     _Atomic int32_t pids[SCOREBOARD_SLOTS];    /* 0: no process */

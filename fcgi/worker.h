@@ -3,6 +3,7 @@
 #define FIBCGI_WORKER_H
 
 #include "app.h"
+#include "connections.h"
 #include "listener.h"
 #include "log.h"
 #include "record.h"
@@ -11,22 +12,35 @@
 /* How a worker's process exits; anything else is a failure. */
 enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11, WORKER_CUT_SHORT = 12 };
 
+/* What a worker's process needs, made by the master before it so that they can be closed after it. */
+struct worker_files {
+    int inbox;   /* memory file */
+    int events;  /* epoll */
+    int signals; /* signalfd; it reads the signals of whichever process reads it */
+};
+
 struct worker_config {
     const struct app *app;
     void *context;                    /* of the application */
     const struct listener *listeners; /* listener_count of them; connections are taken from each in turn */
     unsigned listener_count;
     const struct log *log;
+    struct connections *connections; /* shared by the workers of these listeners */
+    struct worker_files files;
     struct slot *slot;
     _Atomic uint32_t *order; /* enum slot_order; set by the master, or by this worker's own SIGTERM */
     bool is_alone;           /* spawned, without a master: SIGTERM and SIGINT mean ORDER_DRAIN */
     struct record_limits limits;
-    unsigned max_conns; /* connections that the whole pool serves at once, for GET_VALUES */
-    uint64_t read_timeout_ns;
+    unsigned max_conns;       /* connections that the whole pool serves at once, for GET_VALUES */
+    uint64_t read_timeout_ns; /* for a whole request, from its connection's accept on */
     uint64_t write_timeout_ns;
     uint64_t drain_timeout_ns; /* of a worker alone; in a pool the master ends a drain that takes too long */
     uint64_t max_requests;     /* leave after this many; 0: never */
 };
+
+/* Returns 0; or -1 with errno, and nothing is open. */
+int worker_open_files(struct worker_files *files, const struct record_limits *limits, bool is_alone);
+void worker_close_files(struct worker_files *files);
 
 /* Serves until told to leave. SIGTERM must be blocked, for the pool's worker, and SIGTERM and SIGINT for one alone: they
  * are read from a signalfd between requests, so that none is lost and none interrupts a request. */

@@ -126,3 +126,18 @@ log_count() { grep -cE -- "$1" "$LOG" || true; }
 status_json() { curl -sS --max-time 5 "$URL/status?json"; }
 # metric NAME{LABELS}: its value.
 metric() { curl -sS --max-time 5 "$URL/metrics" | awk -v name="$1" '$1 == name { print $2 }'; }
+
+# request_in_background PATH [CURL OPTION…]: then background_code_is CODE waits for it; the body is in $LATE_BODY.
+request_in_background() {
+    local path=$1
+    shift
+    LATE_BODY=$BATS_TEST_TMPDIR/late
+    curl -sS --max-time 20 -o "$LATE_BODY" -w '%{http_code}' "$@" "$URL$path" >"$BATS_TEST_TMPDIR/code" 2>/dev/null 3>&- &
+    CURL=$!
+}
+background_code_is() {
+    wait "$CURL" || true
+    [[ $(cat "$BATS_TEST_TMPDIR/code") == $1 ]] || { echo "status is $(cat "$BATS_TEST_TMPDIR/code"), not $1" >&2; return 1; }
+}
+in_flight() { [ "$(status_json | jq '[.workers[] | select(.state == "busy")] | length')" -ge "$1" ]; }
+has_served() { [ "$(status_json | jq .requests.total)" -ge "$1" ]; }

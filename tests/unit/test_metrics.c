@@ -67,7 +67,8 @@ static void employ_some(struct scoreboard *board)
     slot_count_request(left, 418, 1 * CLOCK_NS_PER_S);
     counter_add(&first->refused[REFUSED_BROKEN], 2);
     counter_add(&last->refused[REFUSED_BROKEN], 3);
-    counter_add(&second->refused[REFUSED_TIMEOUT], 1);
+    counter_add(&second->refused[REFUSED_GONE], 1);
+    counter_add(&board->master.timeouts, 7);
     counter_add(&board->master.restarts[RESTART_SIGNAL], 4);
     atomic_store(&board->master.workers, 3);
     atomic_store(&board->master.phase, PHASE_SERVING);
@@ -226,7 +227,8 @@ static void counters_add_up_over_all_slots_even_those_whose_worker_left(void **s
     expect_sample(text, "fibcgi_requests_total{code=\"other\"}", 1);
     expect_sample(text, "fibcgi_requests_total{code=\"503\"}", 0);
     expect_sample(text, "fibcgi_connections_refused_total{reason=\"broken\"}", 5);
-    expect_sample(text, "fibcgi_connections_refused_total{reason=\"timeout\"}", 1);
+    expect_sample(text, "fibcgi_connections_refused_total{reason=\"gone\"}", 1);
+    expect_sample(text, "fibcgi_connections_refused_total{reason=\"timeout\"}", 7);
     expect_sample(text, "fibcgi_connections_refused_total{reason=\"peer\"}", 0);
     expect_sample(text, "fibcgi_worker_restarts_total{cause=\"signal\"}", 4);
     expect_sample(text, "fibcgi_worker_restarts_total{cause=\"roll\"}", 0);
