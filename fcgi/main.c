@@ -241,6 +241,8 @@ static int open_admin_listener(struct program *program, const struct listener_co
 
 static int create_shared_memory(struct program *program)
 {
+    /* All that the pool's peers have open counts against one limit. */
+    sandbox_raise_file_limit();
     program->board = scoreboard_create();
     if (program->board != NULL && connections_create(&program->connections) == 0 &&
         connections_create(&program->admin_connections) == 0) {

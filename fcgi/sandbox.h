@@ -24,6 +24,9 @@ int sandbox_become(const struct sandbox_identity *identity);
  * or -1 with errno. */
 int sandbox_seal(void);
 
+/* Raises the limit on open files as far as it may be raised (RLIMIT_NOFILE, soft to hard). */
+void sandbox_raise_file_limit(void);
+
 /* This process is killed when its parent dies. False where parent (its pid as it was before the fork) is gone already. */
 bool sandbox_die_with_parent(pid_t parent);
 

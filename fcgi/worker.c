@@ -96,14 +96,20 @@ static enum slot_order order_of(const struct worker *worker)
     return (enum slot_order)atomic_load_explicit(worker->config->order, memory_order_acquire);
 }
 
-/* Bad peers must not fill the log: a warning a second and worker, the rest is in the metrics. */
-static void warn_of_peer(struct worker *worker, const char *what)
+/* What peers do must not fill the log: a line a second and worker, the rest is in the metrics. */
+static bool may_warn(struct worker *worker)
 {
     uint64_t now_ns = clock_now_ns();
     if (worker->warned_ns != 0 && now_ns - worker->warned_ns < WARNING_INTERVAL_NS)
-        return;
+        return false;
     worker->warned_ns = now_ns;
-    log_warning(worker->config->log, "closed a connection without an answer: %s", what);
+    return true;
+}
+
+static void warn_of_peer(struct worker *worker, const char *what)
+{
+    if (may_warn(worker))
+        log_warning(worker->config->log, "closed a connection without an answer: %s", what);
 }
 
 static void count_refused(struct worker *worker, enum refusal reason)
@@ -320,13 +326,17 @@ static void resume(struct worker *worker, int connection)
         scratch.bytes += scratch.length;
         if (scratch.capacity - scratch.length >= INBOX_PIECE)
             inbox_drop_rest(&scratch, connection);
+        /* Until it is with the application again, a death is not on its account. */
+        set_stage(worker, connection, STAGE_RECEIVING);
     }
     proceed(worker, connection);
 }
 
-static void warn_of_accept(const struct worker *worker, int error)
+/* Mostly there is no descriptor left; a pause gives others the time to close some. */
+static void pause_accepting(struct worker *worker, int error)
 {
-    log_error(worker->config->log, "cannot accept a connection: %s; trying again", strerror(error));
+    if (may_warn(worker))
+        log_error(worker->config->log, "cannot accept a connection: %s; trying again", strerror(error));
     poll(NULL, 0, ACCEPT_PAUSE_MS);
 }
 
@@ -334,19 +344,20 @@ static void warn_of_accept(const struct worker *worker, int error)
 static bool take_connection(struct worker *worker, const struct listener *listener)
 {
     struct slot *slot = worker->config->slot;
+    /* Before it is held: who inherits it must not take the last request's bytes for this one's. */
+    inbox_begin(&worker->inbox);
     atomic_store(&slot->is_accepting, 1);
     int connection = listener_accept(listener);
     int error = errno;
     bool is_held = connection >= 0 && connections_hold(worker->config->connections, connection, clock_now_ns());
     atomic_store(&slot->is_accepting, 0);
     if (is_held) {
-        inbox_begin(&worker->inbox);
         proceed(worker, connection);
         return true;
     }
     if (connection >= 0) {
         close(connection);
-        warn_of_accept(worker, EMFILE);
+        pause_accepting(worker, EMFILE);
         return true;
     }
     if (error == EPERM) {
@@ -357,7 +368,7 @@ static bool take_connection(struct worker *worker, const struct listener *listen
     if (error == EAGAIN || error == EINVAL)
         return false;
     if (error != ECONNABORTED && error != EINTR)
-        warn_of_accept(worker, error);
+        pause_accepting(worker, error);
     return true;
 }
 
@@ -372,6 +383,7 @@ static void read_signals(struct worker *worker)
 
 static void take_parked(struct worker *worker)
 {
+    inbox_begin(&worker->inbox);
     int connection = connections_take(worker->config->connections);
     if (connection >= 0)
         resume(worker, connection);
