@@ -339,6 +339,30 @@ int listener_open(struct listener *listener, const char *address, const struct l
     return result;
 }
 
+int listener_connect(const char *address, unsigned timeout_ms)
+{
+    union address peer = {.un = {.sun_family = AF_UNIX}};
+    socklen_t size = sizeof(peer.un);
+    const struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
+    if (listener_check_address(address) != NULL) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (starts_with(address, UNIX_PREFIX))
+        snprintf(peer.un.sun_path, sizeof(peer.un.sun_path), "%s", address + strlen(UNIX_PREFIX));
+    else
+        parse_tcp(address + strlen(TCP_PREFIX), &peer, &size);
+    int fd = socket(peer.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 && connect(fd, &peer.any, size) == 0)
+        return fd;
+    int saved_errno = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = saved_errno;
+    return -1;
+}
+
 int listener_inherit(struct listener *listener, int fd, const struct listener_config *config, const struct log *log)
 {
     union address own = {0};

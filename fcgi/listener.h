@@ -49,6 +49,10 @@ void listener_check_queue(const struct listener_config *config, const struct log
 int listener_open(struct listener *listener, const char *address, const struct listener_config *config,
                   const struct log *log);
 
+/* Connects to such an address as a client, blocking. Returns the connection, or -1 with errno of connect(2); EINVAL where
+ * listener_check_address finds something wrong. */
+int listener_connect(const char *address, unsigned timeout_ms);
+
 /* Takes over a socket that already listens (fd 0 of FastCGI 1.0 §2.2, or systemd's). Returns 0; or -1 with
  * errno, ENOTSOCK (logged) where it does not listen. */
 int listener_inherit(struct listener *listener, int fd, const struct listener_config *config, const struct log *log);

@@ -15,10 +15,12 @@
 #include "compute.h"
 #include "master.h"
 #include "options.h"
+#include "probe.h"
 #include "sandbox.h"
 #include "title.h"
 #include "worker.h"
 
+/* 1 is an end that was not what was asked for: a drain cut short, a probe answered otherwise than by 200. */
 enum exit_status { EXIT_DONE = 0, EXIT_CUT_SHORT = 1, EXIT_USAGE = 100, EXIT_SYSTEM = 111 };
 
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
@@ -453,6 +455,20 @@ static enum exit_status test_configuration(struct program *program)
     return EXIT_DONE;
 }
 
+static enum exit_status run_probe(struct program *program)
+{
+    const struct options *options = &program->options;
+    if (options->admin_listen == NULL || options->probe[0] != '/') {
+        log_error(&program->log, "--probe %s: give a path such as /readyz, and the pool's --admin-listen",
+                  options->probe);
+        return EXIT_USAGE;
+    }
+    int answered = probe_ask(options->admin_listen, options->probe, (unsigned)options->read_timeout_ms, stdout);
+    if (answered < 0)
+        log_error(&program->log, "no answer from %s: %s; is the pool running?", options->admin_listen, strerror(errno));
+    return answered == 200 ? EXIT_DONE : EXIT_CUT_SHORT;
+}
+
 static enum exit_status run(struct program *program)
 {
     const struct log terminal = program->log;
@@ -470,6 +486,8 @@ static enum exit_status run(struct program *program)
     case ACTION_RUN:
         break;
     }
+    if (program->options.probe != NULL)
+        return run_probe(program);
     if (log_open(&program->log, program->options.log) != 0) {
         int error = errno;
         log_error(&program->log, "cannot open the log %s: %s; create its folder, or name a file that may be written",

@@ -65,6 +65,8 @@ static const struct spec specs[] = {
     {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0, "group to become; default: that user's login group"},
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
      "file to append to, reopened on SIGUSR1; default: standard error"},
+    {"probe", "FIBCGI_PROBE", KIND_TEXT, FIELD(probe), NULL, 0, 0,
+     "ask the pool at --admin-listen for this path, such as /readyz, and leave: 0 where it answers 200, else 1"},
 };
 
 #define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))

@@ -36,6 +36,7 @@ struct options {
     const char *user;
     const char *group;
     const char *log;
+    const char *probe; /* a path: ask the pool for it instead of being one */
 };
 
 #define OPTIONS_ERROR_MAX 512

@@ -32,16 +32,17 @@ static struct header read_header(const uint8_t *bytes)
     };
 }
 
-static void write_header(uint8_t *bytes, uint8_t type, uint16_t id, size_t content_length)
+void record_write_header(uint8_t header[static RECORD_HEADER_SIZE], enum record_type type, uint16_t request_id,
+                         size_t length)
 {
-    bytes[0] = FASTCGI_VERSION;
-    bytes[1] = type;
-    bytes[2] = (uint8_t)(id >> 8);
-    bytes[3] = (uint8_t)id;
-    bytes[4] = (uint8_t)(content_length >> 8);
-    bytes[5] = (uint8_t)content_length;
-    bytes[6] = 0;
-    bytes[7] = 0;
+    header[0] = FASTCGI_VERSION;
+    header[1] = (uint8_t)type;
+    header[2] = (uint8_t)(request_id >> 8);
+    header[3] = (uint8_t)request_id;
+    header[4] = (uint8_t)(length >> 8);
+    header[5] = (uint8_t)length;
+    header[6] = 0;
+    header[7] = 0;
 }
 
 static enum record_verdict broken(struct record_check *check, const char *why)
@@ -202,13 +203,8 @@ enum record_verdict record_check(struct record_check *check, const uint8_t *byte
 void record_write_end(uint8_t end[static RECORD_END_SIZE], uint16_t request_id, enum record_end_status status)
 {
     memset(end, 0, RECORD_END_SIZE);
-    write_header(end, RECORD_END_REQUEST, request_id, 8);
+    record_write_header(end, RECORD_END_REQUEST, request_id, 8);
     end[RECORD_HEADER_SIZE + 4] = (uint8_t)status;
-}
-
-void record_write_stdout_header(uint8_t header[static RECORD_HEADER_SIZE], uint16_t request_id, size_t length)
-{
-    write_header(header, RECORD_STDOUT, request_id, length);
 }
 
 /* Reads a pair's length at *at; false where it runs past end. */
@@ -270,7 +266,7 @@ static size_t answer_get_values(const uint8_t *content, size_t length, unsigned 
         }
         at += name_length + value_length;
     }
-    write_header(reply, RECORD_GET_VALUES_RESULT, 0, used - RECORD_HEADER_SIZE);
+    record_write_header(reply, RECORD_GET_VALUES_RESULT, 0, used - RECORD_HEADER_SIZE);
     return used;
 }
 
@@ -283,7 +279,7 @@ size_t record_answer_aside(const struct record_check *check, const uint8_t *byte
         return answer_get_values(record + RECORD_HEADER_SIZE, header.content_length, max_conns, reply);
     if (header.id == 0) {
         memset(reply, 0, RECORD_HEADER_SIZE + 8);
-        write_header(reply, RECORD_UNKNOWN_TYPE, 0, 8);
+        record_write_header(reply, RECORD_UNKNOWN_TYPE, 0, 8);
         reply[RECORD_HEADER_SIZE] = header.type;
         return RECORD_HEADER_SIZE + 8;
     }

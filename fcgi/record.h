@@ -98,7 +98,8 @@ size_t record_answer_aside(const struct record_check *check, const uint8_t *byte
 /* Writes an END_REQUEST record for request_id. */
 void record_write_end(uint8_t end[static RECORD_END_SIZE], uint16_t request_id, enum record_end_status status);
 
-/* Writes a STDOUT record header for length bytes of content (at most RECORD_CONTENT_MAX), no padding. */
-void record_write_stdout_header(uint8_t header[static RECORD_HEADER_SIZE], uint16_t request_id, size_t length);
+/* Writes a record's header for length bytes of content (at most RECORD_CONTENT_MAX), no padding. */
+void record_write_header(uint8_t header[static RECORD_HEADER_SIZE], enum record_type type, uint16_t request_id,
+                         size_t length);
 
 #endif

@@ -141,11 +141,11 @@ void request_refuse(int connection, uint16_t request_id, int status, const char 
     size_t length = head_length + response.body_length;
     if (!response.failed && length <= REQUEST_HEAD_MAX + 512) {
         uint8_t *at = answer;
-        record_write_stdout_header(at, request_id, length);
+        record_write_header(at, RECORD_STDOUT, request_id, length);
         memcpy(at + RECORD_HEADER_SIZE, head, head_length);
         memcpy(at + RECORD_HEADER_SIZE + head_length, response.body, response.body_length);
         at += RECORD_HEADER_SIZE + length;
-        record_write_stdout_header(at, request_id, 0);
+        record_write_header(at, RECORD_STDOUT, request_id, 0);
         record_write_end(at + RECORD_HEADER_SIZE, request_id, RECORD_REQUEST_COMPLETE);
         at += RECORD_HEADER_SIZE + RECORD_END_SIZE;
         if (send(connection, answer, (size_t)(at - answer), MSG_NOSIGNAL) < 0)

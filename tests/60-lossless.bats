@@ -160,3 +160,37 @@ gone_clients_are() { [ "$(metric 'fibcgi_connections_refused_total{reason="gone"
     # The 21 that made the connections known, and the one that was waited for.
     [ "$(metric 'fibcgi_requests_total{code="200"}')" -eq 22 ]
 }
+
+@test "the probe asks the pool past lighttpd: 0 for 200, 1 otherwise, and it says why" {
+    start_pool --workers 1 --max-n 60
+    run "$FIBCGI" --probe /readyz --admin-listen "unix:$ADMIN"
+    [ "$status" -eq 0 ] && [ "$output" = ok ]
+    run env FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe /nothing
+    [ "$status" -eq 1 ]
+    slow_peers silent 1
+    kill -TERM "$POOL"
+    wait_for 5 log_has draining
+    run "$FIBCGI" --probe /readyz --admin-listen "unix:$ADMIN"
+    [ "$status" -eq 1 ] && [[ $output == *draining* ]]
+    run "$FIBCGI" --probe /healthz --admin-listen "unix:$ADMIN"
+    [ "$status" -eq 0 ]
+    stop "$POOL" QUIT
+    run "$FIBCGI" --probe /readyz --admin-listen "unix:$ADMIN"
+    [ "$status" -eq 1 ] && [[ $output == *'is the pool running?'* ]]
+    run "$FIBCGI" --probe /readyz
+    [ "$status" -eq 100 ] && [[ $output == *'--admin-listen'* ]]
+}
+
+@test "the probe is answered while lighttpd is at its limit of connections" {
+    start_pool --workers 1
+    sed 's/^server.max-connections .*/server.max-connections = 20/' "$REPO/conf/lighttpd/fibcgi.conf" >"$BATS_TEST_TMPDIR/small.conf"
+    cp "$REPO/conf/lighttpd/accesslog.conf" "$BATS_TEST_TMPDIR"
+    start_lighttpd "$BATS_TEST_TMPDIR/small.conf"
+    wrk -t1 -c200 -d3s --timeout 20s "$URL/compute?n=25" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
+    local load=$!
+    wait_for 5 grep -q 'connection limit reached' "$BATS_TEST_TMPDIR/lighttpd.log"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        "$FIBCGI" --probe /healthz --admin-listen "unix:$ADMIN"
+    done
+    wait "$load"
+}

@@ -60,6 +60,7 @@ static const struct text_option {
     {"--user", "FIBCGI_USER", FIELD(user)},
     {"--group", "FIBCGI_GROUP", FIELD(group)},
     {"--log", "FIBCGI_LOG", FIELD(log)},
+    {"--probe", "FIBCGI_PROBE", FIELD(probe)},
 };
 
 static struct options options;

@@ -1162,9 +1162,9 @@ static void a_stdout_header_holds_its_id_and_length(void **state)
     static const uint8_t expected[] = {1, 6, 0x01, 0x02, 0xff, 0xff, 0, 0}, empty[] = {1, 6, 0, 9, 0, 0, 0, 0};
     uint8_t header[RECORD_HEADER_SIZE];
     memset(header, 0xff, sizeof(header));
-    record_write_stdout_header(header, 0x0102, RECORD_CONTENT_MAX);
+    record_write_header(header, RECORD_STDOUT, 0x0102, RECORD_CONTENT_MAX);
     assert_memory_equal(header, expected, sizeof(header));
-    record_write_stdout_header(header, 9, 0);
+    record_write_header(header, RECORD_STDOUT, 9, 0);
     assert_memory_equal(header, empty, sizeof(header));
 }
 
