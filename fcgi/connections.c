@@ -5,10 +5,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define WATCH_TRIES 8
+
 /* What lies behind the table in the same shared mapping. */
 struct shared {
     struct connection table[CONNECTIONS_MAX];
-    _Atomic uint32_t parked;
     _Atomic uint32_t highest;
 };
 
@@ -17,8 +18,7 @@ int connections_create(struct connections *connections)
     struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return -1;
-    *connections = (struct connections){
-        .table = shared->table, .parked = &shared->parked, .highest = &shared->highest, .ready = -1};
+    *connections = (struct connections){.table = shared->table, .highest = &shared->highest, .ready = -1};
     connections->ready = epoll_create1(EPOLL_CLOEXEC);
     return connections->ready < 0 ? -1 : 0;
 }
@@ -40,13 +40,14 @@ bool connections_hold(struct connections *connections, int fd, uint64_t accepted
     if (fd >= CONNECTIONS_MAX)
         return false;
     struct connection *connection = connections_at(connections, fd);
+    /* First, so that whoever looks for what a dead worker held looks far enough. */
+    note_highest(connections, fd);
     atomic_store_explicit(&connection->stage, STAGE_RECEIVING, memory_order_relaxed);
     atomic_store_explicit(&connection->deaths, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->store, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->length, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->accepted_ns, accepted_ns, memory_order_relaxed);
     atomic_store_explicit(&connection->state, CONNECTION_HELD_BY(connections->slot), memory_order_release);
-    note_highest(connections, fd);
     return true;
 }
 
@@ -57,16 +58,24 @@ static int watch(struct connections *connections, int fd, bool at_once)
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.fd = fd};
     if (at_once)
         event.events |= EPOLLOUT;
-    if (epoll_ctl(connections->ready, EPOLL_CTL_MOD, fd, &event) == 0)
-        return 0;
-    return errno == ENOENT ? epoll_ctl(connections->ready, EPOLL_CTL_ADD, fd, &event) : -1;
+    /* The master may watch it anew at the same moment, so that it is there already when it was not just before. */
+    for (int tries = 0; tries < WATCH_TRIES; tries++) {
+        if (epoll_ctl(connections->ready, EPOLL_CTL_MOD, fd, &event) == 0)
+            return 0;
+        if (errno != ENOENT)
+            return -1;
+        if (epoll_ctl(connections->ready, EPOLL_CTL_ADD, fd, &event) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return -1;
+    }
+    return -1;
 }
 
 static int park(struct connections *connections, int fd, uint64_t deadline_ns, bool at_once)
 {
     struct connection *connection = connections_at(connections, fd);
     atomic_store(&connection->deadline_ns, deadline_ns);
-    atomic_fetch_add(connections->parked, 1);
     /* Parked first, watched then: whoever gets the event must find it parked. */
     atomic_store_explicit(&connection->state, CONNECTION_PARKED, memory_order_release);
     return watch(connections, fd, at_once);
@@ -79,7 +88,6 @@ static bool claim(struct connections *connections, int fd)
     if (!atomic_compare_exchange_strong(&connections_at(connections, fd)->state, &parked,
                                         CONNECTION_HELD_BY(connections->slot)))
         return false;
-    atomic_fetch_sub(connections->parked, 1);
     return true;
 }
 
@@ -92,8 +100,10 @@ static int write_store(struct connection *connection, const uint8_t *bytes, size
             return -1;
         atomic_store(&connection->store, store);
     }
-    if (length > 0 && pwrite(store, bytes, length, 0) != (ssize_t)length)
+    if (length > 0 && pwrite(store, bytes, length, 0) != (ssize_t)length) {
+        errno = ENOSPC;
         return -1;
+    }
     atomic_store(&connection->length, length);
     return 0;
 }
@@ -157,23 +167,36 @@ void connections_bequeath(struct connections *connections, int fd, int store, ui
 
 void connections_watch_again(struct connections *connections)
 {
-    for (int fd = 0; fd <= (int)atomic_load(connections->highest) && connections_parked(connections) > 0; fd++) {
+    for (int fd = 0; fd <= (int)atomic_load(connections->highest); fd++) {
         if (atomic_load(&connections_at(connections, fd)->state) == CONNECTION_PARKED)
             watch(connections, fd, true);
     }
 }
 
+unsigned connections_parked(const struct connections *connections)
+{
+    unsigned parked = 0;
+    for (int fd = 0; fd <= (int)atomic_load(connections->highest); fd++)
+        parked +=
+            atomic_load_explicit(&connections_at(connections, fd)->state, memory_order_relaxed) == CONNECTION_PARKED;
+    return parked;
+}
+
 unsigned connections_sweep(struct connections *connections, uint64_t now_ns)
 {
     unsigned swept = 0;
-    if (connections_parked(connections) == 0)
-        return 0;
     for (int fd = 0; fd <= (int)atomic_load(connections->highest); fd++) {
         const struct connection *connection = connections_at(connections, fd);
         if (atomic_load(&connection->state) != CONNECTION_PARKED || atomic_load(&connection->deadline_ns) > now_ns)
             continue;
         if (!claim(connections, fd))
             continue;
+        /* It may have been taken and parked again since. */
+        uint64_t deadline_ns = atomic_load(&connection->deadline_ns);
+        if (deadline_ns > now_ns) {
+            park(connections, fd, deadline_ns, true);
+            continue;
+        }
         swept += atomic_load(&connection->stage) != STAGE_LINGERING;
         connections_drop(connections, fd);
     }

@@ -42,7 +42,6 @@ struct connection {
 
 struct connections {
     struct connection *table;  /* CONNECTIONS_MAX of them */
-    _Atomic uint32_t *parked;  /* how many are; shared */
     _Atomic uint32_t *highest; /* no descriptor above this has been used; shared */
     int ready;                 /* the shared epoll instance: readable when a parked connection wants a worker */
     unsigned slot;             /* of this process, as holder */
@@ -86,9 +85,7 @@ unsigned connections_sweep(struct connections *connections, uint64_t now_ns);
  * had it. */
 bool connections_adopt(struct connections *connections, int fd, uint64_t now_ns, uint64_t deadline_ns);
 
-static inline unsigned connections_parked(const struct connections *connections)
-{
-    return atomic_load_explicit(connections->parked, memory_order_relaxed);
-}
+/* How many are parked now. */
+unsigned connections_parked(const struct connections *connections);
 
 #endif

@@ -274,7 +274,6 @@ static void a_connection_that_is_not_parked_any_more_is_passed_over(void **state
     send_from(second_peer);
     /* As by a worker that had its event before. */
     atomic_store(&entry(fixture)->state, CONNECTION_HELD_BY(3));
-    atomic_fetch_sub(fixture->connections.parked, 1);
     assert_int_equal(connections_take(&fixture->connections), second);
     assert_int_equal(connections_take(&fixture->connections), -1);
     assert_int_equal(state_of(fixture, fixture->fd), CONNECTION_HELD_BY(3));
@@ -656,7 +655,6 @@ static void a_connection_whose_worker_died_before_it_was_watched_is_reported(voi
 {
     struct fixture *fixture = *state;
     hold(fixture);
-    atomic_fetch_add(fixture->connections.parked, 1);
     atomic_store(&entry(fixture)->state, CONNECTION_PARKED);
     send_from(fixture->peer);
     assert_int_equal(connections_take(&fixture->other), -1);
