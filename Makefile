@@ -4,6 +4,7 @@
 # make check-asan the same tests with AddressSanitizer and UndefinedBehaviorSanitizer
 # make lint       warnings, static analysis, formatting
 # make bench      requests a second under a CPU quota against what the CPU could do at best
+# make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make clean
 
 ifeq ($(origin CC),default)
@@ -16,8 +17,9 @@ PROFILE ?= $(if $(findstring Free Software Foundation,$(shell $(CC) --version 2>
 
 PACKAGES_BUILD := gcc libc6-dev libfcgi-dev
 PACKAGES_RUN   := $(PACKAGES_BUILD) lighttpd
+PACKAGES_FUZZ  := libc6-dev libfcgi-dev clang libclang-rt-14-dev
 PACKAGES_TEST  := $(PACKAGES_RUN) bats libcmocka-dev curl jq wrk nghttp2-client spawn-fcgi strace procps iproute2 \
-                  util-linux python3
+                  util-linux python3 $(PACKAGES_FUZZ)
 PACKAGES_LINT  := $(PACKAGES_TEST) clang clang-tidy clang-format cppcheck shellcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
@@ -99,3 +101,42 @@ bench: need-test
 
 clean:
 	rm -rf build
+
+# Fuzzing: tests/fuzz/fuzz_*.c with the modules that they reach; a seed folder for each in tests/fuzz/corpus. What is found
+# goes to $(BUILD)/fuzz. libFuzzer is clang's.
+SECONDS      ?= 30
+FUZZ_CC      := clang
+FUZZ_FLAGS   := -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+                -fno-omit-frame-pointer -MMD -MP -Ifcgi $(FUZZ_EXTRA)
+FUZZ_MODULES := app cgroup clock compute fib inbox options record request
+FUZZ_OBJECTS := $(FUZZ_MODULES:%=$(BUILD)/fuzz/obj/%.o)
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: fuzz fuzz-replay need-fuzz
+
+$(BUILD)/fuzz/obj:
+	mkdir -p $@
+
+$(BUILD)/fuzz/obj/%.o: fcgi/%.c Makefile | $(BUILD)/fuzz/obj
+	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+# The targets' own branches are no coverage to look for: without them it runs twice as fast.
+$(BUILD)/fuzz/obj/fuzz_%.o: tests/fuzz/fuzz_%.c Makefile | $(BUILD)/fuzz/obj
+	$(FUZZ_CC) $(FUZZ_FLAGS) -c -o $@ $<
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/fuzz_%.o $(FUZZ_OBJECTS)
+	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ -lfcgi
+
+.SECONDARY: $(FUZZ_TARGETS:$(BUILD)/fuzz/%=$(BUILD)/fuzz/obj/%.o)
+-include $(wildcard $(BUILD)/fuzz/obj/*.d)
+
+need-fuzz:
+	@.ci/need $(PACKAGES_FUZZ)
+
+fuzz: need-fuzz
+	@$(MAKE) --no-print-directory -s $(FUZZ_TARGETS)
+	@tests/fuzz/run fuzz $(abspath $(BUILD)/fuzz) $(SECONDS)
+
+fuzz-replay: need-fuzz
+	@$(MAKE) --no-print-directory -s $(FUZZ_TARGETS)
+	@tests/fuzz/run replay $(abspath $(BUILD)/fuzz)
