@@ -191,6 +191,8 @@ enum record_verdict record_check(struct record_check *check, const uint8_t *byte
         if (length - check->offset < size)
             return RECORD_MORE;
         if (belongs_aside(check, header)) {
+            if (check->asides++ == RECORD_ASIDES_MAX)
+                return broken(check, "more records outside the request than any web server sends");
             check->aside_end = check->offset + size;
             return RECORD_ASIDE;
         }

@@ -12,6 +12,8 @@
 
 #define RECORD_HEADER_SIZE 8
 #define RECORD_CONTENT_MAX 65535
+/* Records that may be put aside before a request is whole; web servers send one, and a flood of them must not keep a worker. */
+#define RECORD_ASIDES_MAX 64
 
 /* FastCGI 1.0 §8. */
 enum record_type {
@@ -69,6 +71,7 @@ struct record_check {
     enum { CHECK_BEGIN, CHECK_PARAMS, CHECK_BODY, CHECK_DONE } at;
     size_t offset;    /* bytes that are checked: a whole number of records */
     size_t aside_end; /* with RECORD_ASIDE: where the record to cut out ends */
+    unsigned asides;  /* records put aside so far */
     uint16_t request_id;
     uint16_t role;
     bool keep_connection; /* FCGI_KEEP_CONN was asked for */

@@ -1168,9 +1168,23 @@ static void a_stdout_header_holds_its_id_and_length(void **state)
     assert_memory_equal(header, empty, sizeof(header));
 }
 
+static void a_flood_of_records_outside_the_request_is_broken_off(void **state)
+{
+    (void)state;
+    static const uint8_t management[RECORD_HEADER_SIZE] = {1, RECORD_GET_VALUES};
+    const struct record_limits limits = {.params_bytes = 1024, .params_count = 16, .body_bytes = 0};
+    struct record_check check;
+    record_check_init(&check, &limits);
+    /* The caller cuts each out, and the next one lies in its place. */
+    for (int i = 0; i < RECORD_ASIDES_MAX; i++)
+        assert_int_equal(record_check(&check, management, sizeof(management)), RECORD_ASIDE);
+    assert_int_equal(record_check(&check, management, sizeof(management)), RECORD_BROKEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_flood_of_records_outside_the_request_is_broken_off),
         cmocka_unit_test(a_whole_request_is_whole_up_to_its_last_byte),
         cmocka_unit_test(bytes_behind_a_whole_request_are_left_alone),
         cmocka_unit_test(a_request_with_neither_params_nor_a_body_is_whole),
