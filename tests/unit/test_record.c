@@ -1172,7 +1172,6 @@ static void a_flood_of_records_outside_the_request_is_broken_off(void **state)
 {
     (void)state;
     static const uint8_t management[RECORD_HEADER_SIZE] = {1, RECORD_GET_VALUES};
-    const struct record_limits limits = {.params_bytes = 1024, .params_count = 16, .body_bytes = 0};
     struct record_check check;
     record_check_init(&check, &limits);
     /* The caller cuts each out, and the next one lies in its place. */
