@@ -6,6 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* What libfcgi reads at once: a request of that size leaves nothing in the socket, also where its body is never asked for.
+ * Closing a socket with bytes unread resets the peer. */
+#define LIBFCGI_READ 8192
+
 /* What stays resident between requests, and room for a record's headers. */
 #define KEPT_BYTES INBOX_PIECE
 
@@ -105,7 +109,7 @@ int inbox_receive(struct inbox *inbox, int connection, enum record_verdict *verd
     ssize_t seen = inbox->length == 0 ? recv(connection, inbox->bytes, inbox->capacity, MSG_PEEK) : 0;
     if (seen > 0) {
         *verdict = record_check(&inbox->check, inbox->bytes, (size_t)seen);
-        if (*verdict == RECORD_WHOLE && inbox->check.offset == (size_t)seen) {
+        if (*verdict == RECORD_WHOLE && inbox->check.offset == (size_t)seen && seen <= LIBFCGI_READ) {
             inbox->length = (size_t)seen;
             note_taken(inbox);
             inbox->source = connection;

@@ -250,7 +250,7 @@ static void fill_getopt_table(struct option table[static SPEC_COUNT + 4])
  * value it does not take; and 0 for a long option that it does not know. */
 static void refuse_flag(const char *argument, char *error)
 {
-    if (optopt > 0 && optopt < 256 && strncmp(argument, "--", 2) != 0)
+    if (optopt != 0 && optopt < 256 && strchr("hVt", optopt) == NULL)
         snprintf(error, OPTIONS_ERROR_MAX, "-%c is not an option of fibcgi; see fibcgi --help", optopt);
     else if (optopt != 0)
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s: this option takes no value; see fibcgi --help", argument);

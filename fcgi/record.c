@@ -157,6 +157,13 @@ static bool belongs_aside(const struct record_check *check, struct header header
     return check->at == CHECK_BEGIN ? header.type != RECORD_BEGIN_REQUEST : header.id != check->request_id;
 }
 
+/* libfcgi 2.4.2 forgets the padding of a BEGIN_REQUEST and of the PARAMS that end the PARAMS, and would read it as records
+ * that nobody has checked. Legal, but no web server pads what is 8 bytes long or empty. */
+static bool misleads_libfcgi(struct header header)
+{
+    return header.type == RECORD_BEGIN_REQUEST || (header.type == RECORD_PARAMS && header.content_length == 0);
+}
+
 static enum record_verdict take_record(struct record_check *check, struct header header, const uint8_t *content)
 {
     if (header.type == RECORD_ABORT_REQUEST)
@@ -196,6 +203,8 @@ enum record_verdict record_check(struct record_check *check, const uint8_t *byte
             check->aside_end = check->offset + size;
             return RECORD_ASIDE;
         }
+        if (header.padding_length > 0 && misleads_libfcgi(header))
+            return broken(check, "padding where libfcgi would take it for records");
         verdict = take_record(check, header, record + RECORD_HEADER_SIZE);
         check->offset += size;
     }

@@ -142,9 +142,15 @@ static inline void conversation_read(struct conversation *conversation, const ui
         if (!wire_read(&record, bytes + at, length - at) || record.version != 1)
             return;
         if (conversation_skips(conversation, step, &record)) {
-            conversation->skipped++;
+            /* No web server sends so many; a flood of them is broken off. */
+            if (++conversation->skipped > 64)
+                return;
             continue;
         }
+        /* Legal, but libfcgi takes that padding for records. */
+        if (record.size > 8 + record.content_length &&
+            (step == STEP_BEGIN || (step == STEP_PARAMS && record.content_length == 0)))
+            return;
         if (record.type != step || (step == STEP_BEGIN && !is_responder_begin(&record)))
             return;
         step = conversation_take(conversation, step, &record);

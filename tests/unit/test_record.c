@@ -365,9 +365,9 @@ static void padding_of_any_length_is_skipped(void **state)
         struct bytes request = {0};
         struct record_check check;
         uint8_t begin[8] = {0, RESPONDER};
-        put_record(&request, RECORD_BEGIN_REQUEST, 1, begin, 8, padding);
+        put_record(&request, RECORD_BEGIN_REQUEST, 1, begin, 8, 0);
         put_record(&request, RECORD_PARAMS, 1, "\1\1ab", 4, padding);
-        put_record(&request, RECORD_PARAMS, 1, NULL, 0, padding);
+        put_record(&request, RECORD_PARAMS, 1, NULL, 0, 0);
         put_record(&request, RECORD_STDIN, 1, "x", 1, padding);
         put_record(&request, RECORD_STDIN, 1, NULL, 0, padding);
         assert_int_equal(judge_within(&request, limits, &check), RECORD_WHOLE);
@@ -375,6 +375,19 @@ static void padding_of_any_length_is_skipped(void **state)
         assert_int_equal(check.params_bytes, 4);
         assert_int_equal(check.body_bytes, 1);
     }
+}
+
+static void padding_that_libfcgi_would_take_for_records_is_refused(void **state)
+{
+    (void)state;
+    const uint8_t begin[8] = {0, RESPONDER};
+    struct record_check check;
+    struct bytes padded_begin = {0}, padded_end = {0};
+    put_record(&padded_begin, RECORD_BEGIN_REQUEST, 1, begin, 8, 8);
+    assert_int_equal(judge_within(&padded_begin, limits, &check), RECORD_BROKEN);
+    put_record(&padded_end, RECORD_BEGIN_REQUEST, 1, begin, 8, 0);
+    put_record(&padded_end, RECORD_PARAMS, 1, NULL, 0, 1);
+    assert_int_equal(judge_within(&padded_end, limits, &check), RECORD_BROKEN);
 }
 
 static void reserved_bytes_are_ignored(void **state)
@@ -1192,6 +1205,7 @@ int main(void)
         cmocka_unit_test(a_request_id_can_be_any_but_zero),
         cmocka_unit_test(keep_connection_is_the_lowest_flag_alone),
         cmocka_unit_test(padding_of_any_length_is_skipped),
+        cmocka_unit_test(padding_that_libfcgi_would_take_for_records_is_refused),
         cmocka_unit_test(reserved_bytes_are_ignored),
         cmocka_unit_test(a_record_of_the_largest_size_is_taken),
         cmocka_unit_test(pairs_may_be_split_by_records_at_any_byte),
