@@ -145,12 +145,17 @@ static void park(struct worker *worker, int connection, size_t length, uint64_t 
 /* The peer has its answer, or none is due. What it still sends is read until it hangs up, but nobody waits for that. */
 static void linger(struct worker *worker, int connection)
 {
+    struct connection *entry = entry_of(worker, connection);
+    /* Counted from the first time: who goes on sending must not put it off. */
+    uint64_t deadline_ns = clock_now_ns() + LINGER_NS;
+    if (atomic_load(&entry->stage) == STAGE_LINGERING)
+        deadline_ns = atomic_load(&entry->deadline_ns);
     set_stage(worker, connection, STAGE_LINGERING);
     shutdown(connection, SHUT_WR);
-    if (inbox_drop_rest(&worker->inbox, connection))
+    if (inbox_drop_rest(&worker->inbox, connection) || clock_now_ns() >= deadline_ns)
         drop(worker, connection);
     else
-        park(worker, connection, 0, clock_now_ns() + LINGER_NS);
+        park(worker, connection, 0, deadline_ns);
 }
 
 static void count_answer(struct worker *worker, int connection, int status)
@@ -291,11 +296,11 @@ static void proceed(struct worker *worker, int connection)
 }
 
 /* Whether the worker that died while it answered had sent the answer: it is one write, so all of it or nothing is out. It
- * lies unread in the peer's queue, or the peer has read it and hangs up in a moment. */
+ * lies unread in the peer's queue, or the peer has read it and hangs up in a moment, or asks for the next. */
 static bool has_been_answered(int connection)
 {
     int unread = 0;
-    struct pollfd peer = {.fd = connection, .events = POLLRDHUP};
+    struct pollfd peer = {.fd = connection, .events = POLLIN | POLLRDHUP};
     return (ioctl(connection, SIOCOUTQ, &unread) == 0 && unread > 0) || poll(&peer, 1, ANSWERED_MS) == 1;
 }
 
