@@ -30,6 +30,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -MMD -MP
 
 SOURCES := $(wildcard fcgi/*.c)
 OBJECTS := $(SOURCES:fcgi/%.c=$(BUILD)/obj/%.o)
+LIBRARY := $(BUILD)/libfibcgi.a
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all run test unit check-asan lint bench clean need-build need-run need-test need-lint
@@ -37,8 +38,15 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/te
 
 all: $(BUILD)/fibcgi
 
-$(BUILD)/fibcgi: $(OBJECTS)
+# The library is all that an application is linked with; main, compute and fib are an application.
+APPLICATION_OBJECTS := $(patsubst %,$(BUILD)/obj/%.o,main compute fib)
+
+$(BUILD)/fibcgi: $(APPLICATION_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lfcgi
+
+$(LIBRARY): $(filter-out $(APPLICATION_OBJECTS),$(OBJECTS))
+	rm -f $@
+	$(AR) rcs $@ $^
 
 $(BUILD)/obj/%.o: fcgi/%.c Makefile | $(BUILD)/obj
 	$(CC) $(ALL_CFLAGS) $(FIB_FLAGS) -c -o $@ $<
@@ -65,8 +73,8 @@ $(BUILD)/obj $(BUILD)/unit $(BUILD)/profile:
 	mkdir -p $@
 
 # A unit test is linked with every module but main.
-$(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(OBJECTS)) | $(BUILD)/unit
-	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $(filter %.c %.o,$^) -lfcgi -lcmocka
+$(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(APPLICATION_OBJECTS)) $(LIBRARY) | $(BUILD)/unit
+	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $^ -lfcgi -lcmocka
 
 need-build:
 	@.ci/need $(PACKAGES_BUILD)

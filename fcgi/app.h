@@ -36,10 +36,24 @@ struct app_response {
     bool failed; /* memory ran out: the server answers 500 instead */
 };
 
+/* An option of the application's own, set by --name or by its variable as the server's options are. A whole number. */
+struct app_option {
+    const char *name;     /* "max-n"; none of the server's own */
+    const char *variable; /* "FIBCGI_MAX_N" */
+    const char *help;     /* a line */
+    long long initial;    /* the default */
+    long long min, max;   /* bounds, 0 or more; initial is within */
+    long long *value;     /* set before the application is opened */
+};
+
+#define APP_OPTIONS_MAX 32
+
 struct app {
     const char *name;
-    /* Called once in each worker before its first request; context is what the server was given for the application.
-     * Returns 0, or -1 with errno: the worker then ends and is tried again later. May be NULL. */
+    void *context;                    /* what its functions are called with; may be NULL */
+    const struct app_option *options; /* at most APP_OPTIONS_MAX, then one without a name; NULL: none */
+    /* Called once in each worker before its first request. Returns 0, or -1 with errno: the worker then ends and is tried
+     * again later. May be NULL. */
     int (*open)(void *context);
     /* Answers one request. Always leaves a complete response behind. */
     void (*serve)(void *context, const struct app_request *request, struct app_response *response);

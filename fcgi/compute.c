@@ -63,12 +63,12 @@ static bool choose_n(const char *query, unsigned max_n, unsigned *n, struct app_
 static void serve(void *context, const struct app_request *request, struct app_response *response)
 {
     const struct compute_context *compute = context;
-    unsigned n;
+    unsigned max_n = (unsigned)compute->max_n, n;
     if (strcmp(request->path, "/compute") != 0) {
         app_problem(response, 404, "There is nothing at this path. The application answers at /compute.", "");
         return;
     }
-    if (!app_allows_reading(request, response) || !choose_n(request->query, compute->max_n, &n, response))
+    if (!app_allows_reading(request, response) || !choose_n(request->query, max_n, &n, response))
         return;
     uint64_t start_ns = clock_now_ns();
     uint64_t result = fib(n);
@@ -77,4 +77,12 @@ static void serve(void *context, const struct app_request *request, struct app_r
     app_printf(response, "{\"n\":%u,\"result\":%" PRIu64 ",\"elapsed_us\":%" PRIu64 "}\n", n, result, elapsed_us);
 }
 
-const struct app compute_app = {.name = "compute", .serve = serve};
+static struct compute_context own;
+
+static const struct app_option own_options[] = {
+    {"max-n", "FIBCGI_MAX_N", "largest n that /compute takes; each step costs 1.6 times more", N_DEFAULT, 0, FIB_N_MAX,
+     &own.max_n},
+    {0},
+};
+
+const struct app compute_app = {.name = "compute", .context = &own, .options = own_options, .serve = serve};

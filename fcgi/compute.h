@@ -5,10 +5,10 @@
 #include "app.h"
 
 struct compute_context {
-    unsigned max_n; /* the largest n that is accepted, 0 to FIB_N_MAX */
+    long long max_n; /* the largest n that is accepted, 0 to FIB_N_MAX */
 };
 
-/* Its context is a struct compute_context. */
+/* Its context is a struct compute_context, which its option --max-n sets. */
 extern const struct app compute_app;
 
 #endif

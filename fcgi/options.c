@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fib.h"
 #include "scoreboard.h"
 
 enum kind { KIND_TEXT, KIND_COUNT, KIND_WORKERS, KIND_DURATION, KIND_BYTES, KIND_OCTAL, KIND_MODE };
@@ -15,7 +14,7 @@ struct spec {
     const char *name;
     const char *variable;
     enum kind kind;
-    size_t offset;       /* into struct options: const char * for KIND_TEXT, long long for the others */
+    size_t offset;       /* of own_specs into struct options: const char * for KIND_TEXT, else long long */
     const char *initial; /* the default as a user would write it; NULL: none */
     long long min, max;  /* bounds, in the unit that is stored */
     const char *help;
@@ -25,7 +24,7 @@ struct spec {
 #define DAY_MS (24LL * 3600 * 1000)
 #define MIB (1024LL * 1024)
 
-static const struct spec specs[] = {
+static const struct spec own_specs[] = {
     {"mode", "FIBCGI_MODE", KIND_MODE, FIELD(mode), "auto", 0, 0,
      "auto, cgi, spawned (a web server gave us its socket as fd 0) or pool"},
     {"listen", "FIBCGI_LISTEN", KIND_TEXT, FIELD(listen), NULL, 0, 0,
@@ -53,8 +52,6 @@ static const struct spec specs[] = {
      "the web server's time to take a piece of an answer"},
     {"drain-timeout", "FIBCGI_DRAIN_TIMEOUT", KIND_DURATION, FIELD(drain_timeout_ms), "30s", 10, DAY_MS,
      "time for what is queued and running once SIGTERM has come"},
-    {"max-n", "FIBCGI_MAX_N", KIND_COUNT, FIELD(max_n), "30", 0, FIB_N_MAX,
-     "largest n that /compute takes; each step costs 1.6 times more"},
     {"max-params-size", "FIBCGI_MAX_PARAMS_SIZE", KIND_BYTES, FIELD(max_params_bytes), "64K", 1024, 16 * MIB,
      "size of a request's header as FastCGI PARAMS; beyond: 431"},
     {"max-params-count", "FIBCGI_MAX_PARAMS_COUNT", KIND_COUNT, FIELD(max_params_count), "512", 16, 65535,
@@ -69,7 +66,48 @@ static const struct spec specs[] = {
      "ask the pool at --admin-listen for this path, such as /readyz, and leave: 0 where it answers 200, else 1"},
 };
 
-#define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))
+#define OWN_SPECS (sizeof(own_specs) / sizeof(own_specs[0]))
+#define SPECS_MAX (OWN_SPECS + APP_OPTIONS_MAX)
+
+/* The program's options, then the application's. */
+struct table {
+    struct options *options;
+    const struct app *app;
+    struct spec specs[SPECS_MAX];
+    size_t count;
+    char initial[APP_OPTIONS_MAX][24];
+};
+
+/* Returns 0; or -1 where the application has more options than fit. */
+static int fill_table(struct table *table, struct options *options, const struct app *app)
+{
+    const struct app_option *option = app->options;
+    table->options = options;
+    table->app = app;
+    table->count = OWN_SPECS;
+    memcpy(table->specs, own_specs, sizeof(own_specs));
+    for (size_t i = 0; option != NULL && option[i].name != NULL; i++) {
+        if (i == APP_OPTIONS_MAX)
+            return -1;
+        snprintf(table->initial[i], sizeof(table->initial[i]), "%lld", option[i].initial);
+        table->specs[table->count++] = (struct spec){
+            .name = option[i].name,
+            .variable = option[i].variable,
+            .kind = KIND_COUNT,
+            .initial = table->initial[i],
+            .min = option[i].min,
+            .max = option[i].max,
+            .help = option[i].help,
+        };
+    }
+    return 0;
+}
+
+static void *field_of(const struct table *table, const struct spec *spec)
+{
+    size_t i = (size_t)(spec - table->specs);
+    return i < OWN_SPECS ? (char *)table->options + spec->offset : (void *)table->app->options[i - OWN_SPECS].value;
+}
 
 static const char *const mode_names[] = {"auto", "cgi", "spawned", "pool"};
 
@@ -197,17 +235,17 @@ static void describe_values(const struct spec *spec, char *text, size_t size)
     }
 }
 
-static int set_value(struct options *options, const struct spec *spec, const char *text, const char *source,
+static int set_value(const struct table *table, const struct spec *spec, const char *text, const char *source,
                      char *error)
 {
     char values[128];
     long long value;
     if (spec->kind == KIND_TEXT && text[0] != '\0') {
-        memcpy((char *)options + spec->offset, &text, sizeof(text));
+        memcpy(field_of(table, spec), &text, sizeof(text));
         return 0;
     }
     if (spec->kind != KIND_TEXT && parse_value(spec, text, &value)) {
-        memcpy((char *)options + spec->offset, &value, sizeof(value));
+        memcpy(field_of(table, spec), &value, sizeof(value));
         return 0;
     }
     describe_values(spec, values, sizeof(values));
@@ -218,32 +256,34 @@ static int set_value(struct options *options, const struct spec *spec, const cha
     return -1;
 }
 
-static int read_environment(struct options *options, char *error)
+static int read_environment(const struct table *table, char *error)
 {
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        const char *text = getenv(specs[i].variable);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct spec *spec = &table->specs[i];
+        const char *text = getenv(spec->variable);
         /* An empty variable is how a shell or a pod says "not set". */
         if (text == NULL || text[0] == '\0')
-            text = specs[i].initial;
-        else if (set_value(options, &specs[i], text, specs[i].variable, error) != 0)
+            text = spec->initial;
+        else if (set_value(table, spec, text, spec->variable, error) != 0)
             return -1;
         else
             continue;
-        if (text != NULL && set_value(options, &specs[i], text, specs[i].name, error) != 0)
+        if (text != NULL && set_value(table, spec, text, spec->name, error) != 0)
             return -1;
     }
     return 0;
 }
 
 /* getopt's table: the options with their index + 256, then those that ask for something. */
-static void fill_getopt_table(struct option table[static SPEC_COUNT + 4])
+static void fill_getopt_table(struct option flags[static SPECS_MAX + 4], const struct table *table)
 {
-    for (size_t i = 0; i < SPEC_COUNT; i++)
-        table[i] = (struct option){specs[i].name, required_argument, NULL, 256 + (int)i};
-    table[SPEC_COUNT] = (struct option){"help", no_argument, NULL, 'h'};
-    table[SPEC_COUNT + 1] = (struct option){"version", no_argument, NULL, 'V'};
-    table[SPEC_COUNT + 2] = (struct option){"test", no_argument, NULL, 't'};
-    table[SPEC_COUNT + 3] = (struct option){0};
+    size_t count = table->count;
+    for (size_t i = 0; i < count; i++)
+        flags[i] = (struct option){table->specs[i].name, required_argument, NULL, 256 + (int)i};
+    flags[count] = (struct option){"help", no_argument, NULL, 'h'};
+    flags[count + 1] = (struct option){"version", no_argument, NULL, 'V'};
+    flags[count + 2] = (struct option){"test", no_argument, NULL, 't'};
+    flags[count + 3] = (struct option){0};
 }
 
 /* getopt leaves a letter in optopt, also one in the middle of a cluster; the number of a long option that was given a
@@ -258,18 +298,18 @@ static void refuse_flag(const char *argument, char *error)
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s is not an option of fibcgi; see fibcgi --help", argument);
 }
 
-static int take_flag(struct options *options, int flag, char **argv, char *error)
+static int take_flag(const struct table *table, int flag, char **argv, char *error)
 {
     char source[64];
     switch (flag) {
     case 'h':
-        options->action = ACTION_HELP;
+        table->options->action = ACTION_HELP;
         return 0;
     case 'V':
-        options->action = ACTION_VERSION;
+        table->options->action = ACTION_VERSION;
         return 0;
     case 't':
-        options->action = ACTION_TEST;
+        table->options->action = ACTION_TEST;
         return 0;
     case ':':
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s needs a value; see fibcgi --help", argv[optind - 1]);
@@ -278,24 +318,31 @@ static int take_flag(struct options *options, int flag, char **argv, char *error
         refuse_flag(argv[optind - 1], error);
         return -1;
     default:
-        snprintf(source, sizeof(source), "--%s", specs[flag - 256].name);
-        return set_value(options, &specs[flag - 256], optarg, source, error);
+        snprintf(source, sizeof(source), "--%s", table->specs[flag - 256].name);
+        return set_value(table, &table->specs[flag - 256], optarg, source, error);
     }
 }
 
-int options_parse(struct options *options, int argc, char **argv, char error[static OPTIONS_ERROR_MAX])
+int options_parse(struct options *options, const struct app *app, int argc, char **argv,
+                  char error[static OPTIONS_ERROR_MAX])
 {
-    struct option table[SPEC_COUNT + 4];
+    struct table table;
+    struct option flags[SPECS_MAX + 4];
     int flag;
     *options = (struct options){.action = ACTION_RUN};
-    if (read_environment(options, error) != 0)
+    if (fill_table(&table, options, app) != 0) {
+        snprintf(error, OPTIONS_ERROR_MAX, "the application %s has more than %d options; leave some out", app->name,
+                 APP_OPTIONS_MAX);
+        return -1;
+    }
+    if (read_environment(&table, error) != 0)
         return -1;
     if (argc == 0)
         return 0;
-    fill_getopt_table(table);
+    fill_getopt_table(flags, &table);
     optind = 0;
-    while ((flag = getopt_long(argc, argv, ":hVt", table, NULL)) != -1) {
-        if (take_flag(options, flag, argv, error) != 0)
+    while ((flag = getopt_long(argc, argv, ":hVt", flags, NULL)) != -1) {
+        if (take_flag(&table, flag, argv, error) != 0)
             return -1;
     }
     if (optind < argc) {
@@ -320,21 +367,30 @@ void options_print_usage(FILE *out)
         out);
 }
 
-void options_print_help(FILE *out)
+static void print_option(const struct spec *spec, FILE *out)
 {
     char values[128];
-    fputs("Usage: fibcgi [OPTION]…\n"
-          "Serves GET /compute as CGI, FastCGI or a supervised pool of FastCGI workers.\n\n",
-          out);
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        describe_values(&specs[i], values, sizeof(values));
-        fprintf(out, "  --%s VALUE\n      %s\n      ", specs[i].name, specs[i].help);
-        if (specs[i].kind != KIND_TEXT && specs[i].kind != KIND_MODE)
-            fprintf(out, "%s; ", values);
-        fprintf(out, "default %s; variable %s\n", specs[i].initial != NULL ? specs[i].initial : "none",
-                specs[i].variable);
+    describe_values(spec, values, sizeof(values));
+    fprintf(out, "  --%s VALUE\n      %s\n      ", spec->name, spec->help);
+    if (spec->kind != KIND_TEXT && spec->kind != KIND_MODE)
+        fprintf(out, "%s; ", values);
+    fprintf(out, "default %s; variable %s\n", spec->initial != NULL ? spec->initial : "none", spec->variable);
+}
+
+void options_print_help(const struct app *app, FILE *out)
+{
+    struct table table;
+    fill_table(&table, NULL, app);
+    fprintf(out,
+            "Usage: fibcgi [OPTION]…\n"
+            "Serves the application %s as CGI, FastCGI or a supervised pool of FastCGI workers.\n\n",
+            app->name);
+    for (size_t i = 0; i < table.count; i++) {
+        if (i == OWN_SPECS)
+            fprintf(out, "\nOptions of the application %s:\n", app->name);
+        print_option(&table.specs[i], out);
     }
-    fputs("  -t, --test\n      check the options and leave\n"
+    fputs("\n  -t, --test\n      check the options and leave\n"
           "  -V, --version\n  -h, --help\n\n"
           "Exit status: 0 done, 100 wrong usage or configuration, 111 a system error that may pass.\n"
           "Signals to the pool: TERM or INT drains, twice stops at once; QUIT stops at once; HUP replaces the\n"

@@ -1,10 +1,13 @@
-/* options: one table of flags and environment variables. --help, -t and the man page's list come from it. */
+/* options: one table of flags and environment variables, followed by the application's own. --help, -t and the man page's
+ * list come from it. */
 #ifndef FIBCGI_OPTIONS_H
 #define FIBCGI_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+
+#include "app.h"
 
 #define FIBCGI_VERSION "0.1.0"
 
@@ -29,7 +32,6 @@ struct options {
     long long read_timeout_ms;
     long long write_timeout_ms;
     long long drain_timeout_ms;
-    long long max_n;
     long long max_params_bytes;
     long long max_params_count;
     long long max_body_bytes;
@@ -41,12 +43,14 @@ struct options {
 
 #define OPTIONS_ERROR_MAX 512
 
-/* Reads environment variables, then flags over them (argv[0] is skipped; argc 0: the environment alone). Returns 0; or -1
- * with a sentence in error: what is wrong, where, and what to write instead. */
-int options_parse(struct options *options, int argc, char **argv, char error[static OPTIONS_ERROR_MAX]);
+/* Reads environment variables, then flags over them (argv[0] is skipped; argc 0: the environment alone). The values of the
+ * application's options go where it says. Returns 0; or -1 with a sentence in error: what is wrong, where, and what to
+ * write instead. */
+int options_parse(struct options *options, const struct app *app, int argc, char **argv,
+                  char error[static OPTIONS_ERROR_MAX]);
 
 /* Writes the help text: a line for each option with its variable, default and bounds. */
-void options_print_help(FILE *out);
+void options_print_help(const struct app *app, FILE *out);
 
 /* Writes what the program is and how to run it, for somebody who started it with neither. */
 void options_print_usage(FILE *out);

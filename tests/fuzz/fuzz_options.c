@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "compute.h"
 #include "fib.h"
 #include "fuzz.h"
 #include "options.h"
@@ -71,7 +72,8 @@ static void check_numbers(const struct options *options)
     check_number(options->read_timeout_ms, 10, DAY_MS);
     check_number(options->write_timeout_ms, 10, DAY_MS);
     check_number(options->drain_timeout_ms, 10, DAY_MS);
-    check_number(options->max_n, 0, FIB_N_MAX);
+    const struct compute_context *compute = compute_app.context;
+    check_number(compute->max_n, 0, FIB_N_MAX);
     check_number(options->max_params_bytes, 1024, 16LL << 20);
     check_number(options->max_params_count, 16, 65535);
     check_number(options->max_body_bytes, 0, 1LL << 30);
@@ -130,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cut(&command, data, size);
     memset(error, 'x', sizeof(error));
     environ = command.environment;
-    int result = options_parse(&options, command.count, command.words, error);
+    int result = options_parse(&options, &compute_app, command.count, command.words, error);
     environ = saved;
     if (result == 0) {
         check_texts(&command, &options);

@@ -14,6 +14,18 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FIELD(name) offsetof(struct options, name)
 
+/* An application with options of its own. */
+static long long app_limit, app_level;
+static const struct app_option app_options[] = {
+    {"app-limit", "FIBCGI_APP_LIMIT", "how much the application takes", 30, 0, 93, &app_limit},
+    {"app-level", "FIBCGI_APP_LEVEL", "how far it goes", 7, 7, 5000000000, &app_level},
+    {0},
+};
+static const struct app app = {.name = "example", .options = app_options};
+
+/* The value is not in struct options but where the application wants it. */
+#define OF_APP(index) (sizeof(struct options) + (index))
+
 /* Every option that takes a number: its bounds as a user writes them, one step beyond them, and the values they mean. */
 static const struct number_option {
     const char *flag, *variable;
@@ -39,13 +51,15 @@ static const struct number_option {
      86400000, "a time from 10ms to 24h"},
     {"--drain-timeout", "FIBCGI_DRAIN_TIMEOUT", FIELD(drain_timeout_ms), 30000, "10ms", "86400", "0s", "86401", 10,
      86400000, "a time from 10ms to 24h"},
-    {"--max-n", "FIBCGI_MAX_N", FIELD(max_n), 30, "0", "93", "-1", "94", 0, 93, "a whole number from 0 to 93"},
     {"--max-params-size", "FIBCGI_MAX_PARAMS_SIZE", FIELD(max_params_bytes), 65536, "1K", "16M", "1023", "16777217",
      1024, 16777216, "a size from 1K to 16M, such as 64K or 1M"},
     {"--max-params-count", "FIBCGI_MAX_PARAMS_COUNT", FIELD(max_params_count), 512, "16", "65535", "15", "65536", 16,
      65535, "a whole number from 16 to 65535"},
     {"--max-body-size", "FIBCGI_MAX_BODY_SIZE", FIELD(max_body_bytes), 1048576, "0", "1G", "-1", "1025M", 0, 1073741824,
      "a size from 0 to 1024M, such as 64K or 1M"},
+    {"--app-limit", "FIBCGI_APP_LIMIT", OF_APP(0), 30, "0", "93", "-1", "94", 0, 93, "a whole number from 0 to 93"},
+    {"--app-level", "FIBCGI_APP_LEVEL", OF_APP(1), 7, "7", "5000000000", "6", "5000000001", 7, 5000000000,
+     "a whole number from 7 to 5000000000"},
 };
 
 static const struct text_option {
@@ -80,6 +94,8 @@ static int clear_environment(void **state)
 static long long number_at(size_t offset)
 {
     long long value;
+    if (offset >= OF_APP(0))
+        return *app_options[offset - OF_APP(0)].value;
     memcpy(&value, (const char *)&options + offset, sizeof(value));
     return value;
 }
@@ -99,12 +115,13 @@ static int parse(const char *first, const char *second, const char *third)
     char *argv[5] = {NULL};
     int argc = 0;
     memset(&options, 0xa5, sizeof(options));
+    app_limit = app_level = -1;
     memset(error, 0, sizeof(error));
     for (; argc < 4 && given[argc] != NULL; argc++) {
         snprintf(copies[argc], sizeof(copies[argc]), "%s", given[argc]);
         argv[argc] = copies[argc];
     }
-    return options_parse(&options, argc, argv, error);
+    return options_parse(&options, &app, argc, argv, error);
 }
 
 static void expect_error(int result, const char *source, const char *allowed)
@@ -200,7 +217,7 @@ static void with_argc_0_arguments_do_not_count(void **state)
     char program[] = "fibcgi", flag[] = "--no-such-option";
     char *argv[] = {program, flag, NULL};
     setenv("FIBCGI_BACKLOG", "7", 1);
-    assert_int_equal(options_parse(&options, 0, argv, error), 0);
+    assert_int_equal(options_parse(&options, &app, 0, argv, error), 0);
     assert_int_equal(options.backlog, 7);
     assert_int_equal(options.action, ACTION_RUN);
 }
@@ -467,13 +484,17 @@ static void an_error_has_room_for_any_value(void **state)
 
 /* Help. */
 
-static char *printed(void (*print)(FILE *))
+/* Of that application; NULL: the usage instead. */
+static char *printed(const struct app *whose)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    print(out);
+    if (whose != NULL)
+        options_print_help(whose, out);
+    else
+        options_print_usage(out);
     assert_int_equal(fclose(out), 0);
     assert_non_null(text);
     return text;
@@ -482,7 +503,7 @@ static char *printed(void (*print)(FILE *))
 static void help_lists_every_option_with_its_variable_and_bounds(void **state)
 {
     (void)state;
-    char *help = printed(options_print_help);
+    char *help = printed(&app);
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         assert_non_null(strstr(help, numbers[i].flag));
         assert_non_null(strstr(help, numbers[i].variable));
@@ -503,7 +524,7 @@ static void help_lists_every_option_with_its_variable_and_bounds(void **state)
 static void help_lists_no_option_that_these_tests_do_not_know(void **state)
 {
     (void)state;
-    char *help = printed(options_print_help);
+    char *help = printed(&app);
     size_t listed = 0;
     for (const char *at = strstr(help, "; variable "); at != NULL; at = strstr(at + 1, "; variable "))
         listed++;
@@ -511,10 +532,51 @@ static void help_lists_no_option_that_these_tests_do_not_know(void **state)
     assert_int_equal(listed, 1 + COUNT_OF(numbers) + COUNT_OF(texts));
 }
 
+static void help_names_the_application_and_lists_its_options_last(void **state)
+{
+    (void)state;
+    char *help = printed(&app);
+    const char *heading = strstr(help, "Options of the application example:");
+    assert_non_null(strstr(help, "Serves the application example as CGI"));
+    assert_non_null(heading);
+    assert_non_null(strstr(heading, "--app-limit VALUE\n      how much the application takes\n"
+                                    "      a whole number from 0 to 93; default 30; variable FIBCGI_APP_LIMIT\n"));
+    assert_non_null(strstr(heading, "--app-level"));
+    assert_null(strstr(heading, "--listen"));
+    free(help);
+}
+
+static void an_application_may_have_no_options(void **state)
+{
+    (void)state;
+    static const struct app bare = {.name = "bare"};
+    char program[] = "fibcgi", flag[] = "--app-limit=3";
+    char *argv[] = {program, flag, NULL};
+    assert_int_equal(options_parse(&options, &bare, 1, argv, error), 0);
+    expect_error(options_parse(&options, &bare, 2, argv, error), "--app-limit=3 is not an option", "--help");
+    char *help = printed(&bare);
+    assert_null(strstr(help, "Options of the application"));
+    assert_non_null(strstr(help, "--test"));
+    free(help);
+}
+
+static void an_application_with_too_many_options_is_named(void **state)
+{
+    (void)state;
+    static long long value;
+    struct app_option many[APP_OPTIONS_MAX + 2] = {0};
+    const struct app greedy = {.name = "greedy", .options = many};
+    for (size_t i = 0; i < APP_OPTIONS_MAX; i++)
+        many[i] = (struct app_option){"same", "FIBCGI_SAME", "again", 0, 0, 1, &value};
+    assert_int_equal(options_parse(&options, &greedy, 0, NULL, error), 0);
+    many[APP_OPTIONS_MAX] = many[0];
+    expect_error(options_parse(&options, &greedy, 0, NULL, error), "greedy", "more than 32 options");
+}
+
 static void usage_shows_how_to_start_and_where_help_is(void **state)
 {
     (void)state;
-    char *usage = printed(options_print_usage);
+    char *usage = printed(NULL);
     assert_non_null(strstr(usage, "--listen"));
     assert_non_null(strstr(usage, "--help"));
     free(usage);
@@ -554,6 +616,9 @@ int main(void)
         CLEARED(an_error_has_room_for_any_value),
         CLEARED(help_lists_every_option_with_its_variable_and_bounds),
         CLEARED(help_lists_no_option_that_these_tests_do_not_know),
+        CLEARED(help_names_the_application_and_lists_its_options_last),
+        CLEARED(an_application_may_have_no_options),
+        CLEARED(an_application_with_too_many_options_is_named),
         CLEARED(usage_shows_how_to_start_and_where_help_is),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

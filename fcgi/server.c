@@ -1,0 +1,533 @@
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "cgi.h"
+#include "cgroup.h"
+#include "clock.h"
+#include "master.h"
+#include "options.h"
+#include "probe.h"
+#include "sandbox.h"
+#include "title.h"
+#include "worker.h"
+
+/* 1 is an end that was not what was asked for: a drain cut short, a probe answered otherwise than by 200. */
+enum exit_status { EXIT_DONE = 0, EXIT_CUT_SHORT = 1, EXIT_USAGE = 100, EXIT_SYSTEM = 111 };
+
+#define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
+
+struct program {
+    const struct app *app;
+    struct options options;
+    struct log log;
+    struct listener listeners[LISTENERS_MAX];
+    unsigned listener_count;
+    struct listener admin_listener;
+    struct scoreboard *board;
+    struct connections connections;
+    struct connections admin_connections;
+    pid_t master_pid;
+    sigset_t original_mask;
+};
+
+/* Whether the user can mend it, or only the system. */
+static enum exit_status status_for(int error)
+{
+    switch (error) {
+    case EINVAL:
+    case EADDRINUSE:
+    case EADDRNOTAVAIL:
+    case ENOTSOCK:
+    case EPROTOTYPE:
+    case EACCES:
+    case EPERM:
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case EROFS:
+        return EXIT_USAGE;
+    default:
+        return EXIT_SYSTEM;
+    }
+}
+
+/* A CGI server passes a query without "=" as arguments (RFC 3875 §4.4): whoever asks for /fibcgi?--log=/etc/x must not
+ * set options. So in a CGI request nothing but the environment counts. */
+static bool is_cgi_request(void)
+{
+    return getenv("GATEWAY_INTERFACE") != NULL && !listener_is_listening(STDIN_FILENO);
+}
+
+/* systemd's sockets are meant for us only where LISTEN_PID says so. */
+static unsigned passed_sockets(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    if (pid == NULL || count == NULL || strtol(pid, NULL, 10) != getpid())
+        return 0;
+    long sockets = strtol(count, NULL, 10);
+    return sockets > 0 && sockets < 64 ? (unsigned)sockets : 0;
+}
+
+static enum options_mode find_mode(const struct options *options)
+{
+    if (options->mode != MODE_AUTO)
+        return (enum options_mode)options->mode;
+    if (is_cgi_request())
+        return MODE_CGI;
+    if (options->listen != NULL || passed_sockets() > 0)
+        return MODE_POOL;
+    return listener_is_listening(STDIN_FILENO) ? MODE_SPAWNED : MODE_AUTO;
+}
+
+static struct record_limits limits_of(const struct options *options)
+{
+    return (struct record_limits){
+        .params_bytes = (size_t)options->max_params_bytes,
+        .params_count = (size_t)options->max_params_count,
+        .body_bytes = (size_t)options->max_body_bytes,
+    };
+}
+
+static uint64_t ms_to_ns(long long ms)
+{
+    return (uint64_t)ms * CLOCK_NS_PER_MS;
+}
+
+/* Workers that started together must not all be replaced together. */
+static uint64_t with_jitter(long long max_requests)
+{
+    uint32_t random = 0;
+    if (max_requests == 0 || getrandom(&random, sizeof(random), 0) != sizeof(random))
+        return (uint64_t)max_requests;
+    return (uint64_t)max_requests - random % ((uint64_t)max_requests / 10 + 1);
+}
+
+static struct worker_config worker_config_for(struct program *program, unsigned slot, const struct worker_files *files)
+{
+    const struct options *options = &program->options;
+    bool is_admin = slot == SCOREBOARD_ADMIN;
+    return (struct worker_config){
+        .app = is_admin ? &admin_app : program->app,
+        .context = is_admin ? (void *)program->board : program->app->context,
+        .listeners = is_admin ? &program->admin_listener : program->listeners,
+        .listener_count = is_admin ? 1 : program->listener_count,
+        .log = &program->log,
+        .connections = is_admin ? &program->admin_connections : &program->connections,
+        .files = *files,
+        .slot = &program->board->slots[slot],
+        .order = &program->board->master.orders[slot],
+        .limits = limits_of(options),
+        .max_conns = atomic_load(&program->board->master.workers),
+        .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
+        .write_timeout_ns = ms_to_ns(options->write_timeout_ms),
+        .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
+        .max_requests = is_admin ? 0 : with_jitter(options->max_requests),
+    };
+}
+
+/* The pool's child: becomes the worker of a slot. */
+static void run_worker(void *context, unsigned slot, const struct worker_files *files)
+{
+    struct program *program = context;
+    sigset_t mask = program->original_mask;
+    if (!sandbox_die_with_parent(program->master_pid))
+        _exit(WORKER_FAILED);
+    if (slot == SCOREBOARD_ADMIN)
+        title_set("fibcgi: admin");
+    else
+        title_set("fibcgi: worker %u", slot + 1);
+    /* A Ctrl-C at a terminal goes to the whole process group: it is the master's to pass on. */
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
+    sigaddset(&mask, SIGUSR1);
+    sigaddset(&mask, SIGUSR2);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    struct worker_config config = worker_config_for(program, slot, files);
+    config.connections->slot = slot;
+    _exit((int)worker_run(&config));
+}
+
+static const char *text_or_dash(const char *text)
+{
+    return text != NULL ? text : "-";
+}
+
+static int find_identity(struct program *program, const char *user, const char *group, const char *option,
+                         struct sandbox_identity *identity)
+{
+    if (sandbox_find_identity(user, group, identity) == 0)
+        return 0;
+    log_error(&program->log, "%s: there is no such user or group (user %s, group %s); create it or name another",
+              option, text_or_dash(user), text_or_dash(group));
+    errno = ENOENT;
+    return -1;
+}
+
+static int find_listener_config(struct program *program, struct listener_config *config)
+{
+    const struct options *options = &program->options;
+    *config = (struct listener_config){
+        .backlog = (int)options->backlog,
+        .socket_mode = (mode_t)options->socket_mode,
+        .allowed_peers = options->allowed_peers,
+    };
+    return find_identity(program, options->socket_owner, options->socket_group, "--socket-owner, --socket-group",
+                         &config->owner);
+}
+
+/* Copies the address at *list and steps over it; false at the end of the list. */
+static bool next_address(const char **list, char *address, size_t size)
+{
+    size_t length = strcspn(*list, ",");
+    if (**list == '\0')
+        return false;
+    snprintf(address, size, "%.*s", (int)(length < size ? length : size - 1), *list);
+    *list += length + ((*list)[length] == ',');
+    return true;
+}
+
+#define ADDRESS_MAX 160 /* longer than any that is right, so that a cut one is still wrong */
+
+static int open_own_listeners(struct program *program, const struct listener_config *config)
+{
+    const char *list = program->options.listen;
+    char address[ADDRESS_MAX];
+    while (next_address(&list, address, sizeof(address))) {
+        if (listener_open(&program->listeners[program->listener_count], address, config, &program->log) != 0)
+            return -1;
+        program->listener_count++;
+    }
+    return 0;
+}
+
+/* The work sockets: those of --listen, else the one that we were started with: systemd's first, or fd 0. */
+static int open_work_listeners(struct program *program, const struct listener_config *config)
+{
+    int passed = passed_sockets() > 0 ? FIRST_PASSED_FD : STDIN_FILENO;
+    if (program->options.listen != NULL)
+        return open_own_listeners(program, config);
+    if (!listener_is_listening(passed)) {
+        log_error(&program->log,
+                  "there is no socket to serve: file descriptor %d is not a listening socket; give "
+                  "--listen, or start it from a web server or a systemd socket",
+                  passed);
+        errno = EINVAL;
+        return -1;
+    }
+    program->listener_count = 1;
+    return listener_inherit(&program->listeners[0], passed, config, &program->log);
+}
+
+static int open_admin_listener(struct program *program, const struct listener_config *config)
+{
+    program->admin_listener.fd = -1;
+    if (program->options.admin_listen != NULL)
+        return listener_open(&program->admin_listener, program->options.admin_listen, config, &program->log);
+    if (program->options.listen == NULL && passed_sockets() > 1)
+        return listener_inherit(&program->admin_listener, FIRST_PASSED_FD + 1, config, &program->log);
+    return 0;
+}
+
+/* The slot of a process that is no worker, as a holder of connections. */
+#define MASTERS_SLOT SCOREBOARD_SLOTS
+
+static int create_shared_memory(struct program *program)
+{
+    /* All that the pool's peers have open counts against one limit. */
+    sandbox_raise_file_limit();
+    program->board = scoreboard_create();
+    if (program->board != NULL && connections_create(&program->connections) == 0 &&
+        connections_create(&program->admin_connections) == 0) {
+        program->connections.slot = MASTERS_SLOT;
+        program->admin_connections.slot = MASTERS_SLOT;
+        return 0;
+    }
+    log_error(&program->log, "cannot get memory to share with the workers: %s; free some", strerror(errno));
+    return -1;
+}
+
+static int give_up_privileges(struct program *program, const struct sandbox_identity *identity)
+{
+    if (sandbox_become(identity) == 0 && sandbox_seal() == 0)
+        return 0;
+    log_error(&program->log,
+              "cannot become user %s, group %s: %s; only root may: start it as root, or leave --user and "
+              "--group out",
+              text_or_dash(program->options.user), text_or_dash(program->options.group), strerror(errno));
+    return -1;
+}
+
+/* Sockets first, while we may still be root; then never root again. */
+static int prepare_pool(struct program *program)
+{
+    struct listener_config config;
+    struct sandbox_identity identity;
+    const struct options *options = &program->options;
+    program->admin_listener.fd = -1;
+    if (find_listener_config(program, &config) != 0 ||
+        find_identity(program, options->user, options->group, "--user, --group", &identity) != 0)
+        return -1;
+    if (config.owner.uid == SANDBOX_KEEP_ID)
+        config.owner.uid = identity.uid;
+    if (config.owner.gid == (gid_t)-1)
+        config.owner.gid = identity.gid;
+    listener_check_queue(&config, &program->log);
+    if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
+        return -1;
+    if (create_shared_memory(program) != 0)
+        return -1;
+    return give_up_privileges(program, &identity);
+}
+
+static void announce(const struct program *program)
+{
+    const struct options *options = &program->options;
+    log_info(&program->log, "fibcgi " FIBCGI_VERSION " serves %s on %s, admin on %s", program->app->name,
+             options->listen != NULL ? options->listen : "the socket it was given",
+             options->admin_listen != NULL ? options->admin_listen : "none");
+}
+
+static enum exit_status run_master(struct program *program)
+{
+    const struct options *options = &program->options;
+    struct master_config config = {
+        .pool = {.board = program->board,
+                 .log = &program->log,
+                 .request_timeout_ns = ms_to_ns(options->request_timeout_ms),
+                 .has_admin = program->admin_listener.fd >= 0,
+                 .work = {program->listeners, program->listener_count, &program->connections},
+                 .admin = {&program->admin_listener, program->admin_listener.fd >= 0, &program->admin_connections},
+                 .limits = limits_of(options),
+                 .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
+                 .queue_outlives_us = program->listeners[0].is_inherited,
+                 .run = run_worker,
+                 .run_context = program},
+        .log = &program->log,
+        .listeners = program->listeners,
+        .listener_count = program->listener_count,
+        .fixed_workers = (unsigned)options->workers,
+        .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
+    };
+    title_set("fibcgi: master");
+    announce(program);
+    switch (master_run(&config)) {
+    case MASTER_DONE:
+        return EXIT_DONE;
+    case MASTER_CUT_SHORT:
+        return EXIT_CUT_SHORT;
+    default:
+        log_error(&program->log, "the pool cannot start: %s", strerror(errno));
+        return EXIT_SYSTEM;
+    }
+}
+
+static enum exit_status run_pool(struct program *program)
+{
+    enum exit_status status;
+    program->master_pid = getpid();
+    master_block_signals(&program->original_mask);
+    if (prepare_pool(program) != 0)
+        status = status_for(errno);
+    else
+        status = run_master(program);
+    for (unsigned i = 0; i < program->listener_count; i++)
+        listener_close(&program->listeners[i]);
+    listener_close(&program->admin_listener);
+    return status;
+}
+
+/* One process on the socket that the web server passed; it has neither master nor admin worker. */
+static enum exit_status run_spawned(struct program *program)
+{
+    sigset_t mask;
+    struct listener_config config;
+    struct sandbox_identity identity;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    struct worker_files files;
+    struct record_limits limits = limits_of(&program->options);
+    if (create_shared_memory(program) != 0)
+        return EXIT_SYSTEM;
+    if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0 ||
+        find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0 ||
+        give_up_privileges(program, &identity) != 0)
+        return status_for(errno);
+    title_set("fibcgi: spawned");
+    atomic_store(&program->board->master.workers, 1);
+    if (worker_open_files(&files, &limits, true) != 0) {
+        log_error(&program->log, "cannot start: %s; raise the limit on open files", strerror(errno));
+        return EXIT_SYSTEM;
+    }
+    struct worker_config worker = worker_config_for(program, 0, &files);
+    worker.is_alone = true;
+    /* A web server that manages its processes starts the next one itself. */
+    switch (worker_run(&worker)) {
+    case WORKER_FAILED:
+        return EXIT_SYSTEM;
+    case WORKER_CUT_SHORT:
+        log_warning(&program->log, "--drain-timeout has passed: leaving, what is queued is for the next process");
+        return EXIT_CUT_SHORT;
+    default:
+        return EXIT_DONE;
+    }
+}
+
+static enum exit_status run_cgi(struct program *program)
+{
+    struct record_limits limits = limits_of(&program->options);
+    sandbox_seal();
+    if (cgi_run(program->app, program->app->context, &limits) == 0)
+        return EXIT_DONE;
+    log_error(&program->log, "cannot answer as CGI: %s", strerror(errno));
+    return EXIT_SYSTEM;
+}
+
+static enum exit_status run_mode(struct program *program, enum options_mode mode)
+{
+    switch (mode) {
+    case MODE_CGI:
+        return run_cgi(program);
+    case MODE_SPAWNED:
+        return run_spawned(program);
+    case MODE_POOL:
+        return run_pool(program);
+    default:
+        options_print_usage(stderr);
+        return EXIT_USAGE;
+    }
+}
+
+static int check_addresses(const struct program *program, const char *option, const char *list, unsigned most)
+{
+    char address[ADDRESS_MAX];
+    unsigned count = 0;
+    const char *rest = list;
+    while (rest != NULL && next_address(&rest, address, sizeof(address))) {
+        const char *wrong = listener_check_address(address);
+        if (++count > most) {
+            log_error(&program->log, "%s: \"%s\" has more than the %u address(es) that it takes; give fewer", option,
+                      list, most);
+            return -1;
+        }
+        if (wrong != NULL) {
+            log_error(&program->log, "cannot listen on \"%s\": %s", address, wrong);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* What can be found wrong without touching anything: before a start, and all that -t does. */
+static int check_configuration(struct program *program)
+{
+    const struct options *options = &program->options;
+    struct sandbox_identity identity;
+    struct listener peers = {0};
+    if (check_addresses(program, "--listen", options->listen, LISTENERS_MAX) != 0 ||
+        check_addresses(program, "--admin-listen", options->admin_listen, 1) != 0 ||
+        listener_set_peers(&peers, options->allowed_peers, &program->log) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (find_identity(program, options->socket_owner, options->socket_group, "--socket-owner, --socket-group",
+                      &identity) != 0)
+        return -1;
+    return find_identity(program, options->user, options->group, "--user, --group", &identity);
+}
+
+static enum exit_status test_configuration(struct program *program)
+{
+    if (check_configuration(program) != 0)
+        return EXIT_USAGE;
+    puts("fibcgi: the configuration is fine");
+    return EXIT_DONE;
+}
+
+static enum exit_status run_probe(struct program *program)
+{
+    const struct options *options = &program->options;
+    if (options->admin_listen == NULL || options->probe[0] != '/') {
+        log_error(&program->log, "--probe %s: give a path such as /readyz, and the pool's --admin-listen",
+                  options->probe);
+        return EXIT_USAGE;
+    }
+    int answered = probe_ask(options->admin_listen, options->probe, (unsigned)options->read_timeout_ms, stdout);
+    if (answered < 0)
+        log_error(&program->log, "no answer from %s: %s; is the pool running?", options->admin_listen, strerror(errno));
+    return answered == 200 ? EXIT_DONE : EXIT_CUT_SHORT;
+}
+
+static enum exit_status run(struct program *program)
+{
+    const struct log terminal = program->log;
+    enum options_mode mode = find_mode(&program->options);
+    enum exit_status status;
+    switch (program->options.action) {
+    case ACTION_HELP:
+        options_print_help(program->app, stdout);
+        return EXIT_DONE;
+    case ACTION_VERSION:
+        puts("fibcgi " FIBCGI_VERSION);
+        return EXIT_DONE;
+    case ACTION_TEST:
+        return test_configuration(program);
+    case ACTION_RUN:
+        break;
+    }
+    if (program->options.probe != NULL)
+        return run_probe(program);
+    if (log_open(&program->log, program->options.log) != 0) {
+        int error = errno;
+        log_error(&program->log, "cannot open the log %s: %s; create its folder, or name a file that may be written",
+                  program->options.log, strerror(error));
+        return status_for(error);
+    }
+    if (mode != MODE_CGI && check_configuration(program) != 0)
+        status = status_for(errno);
+    else
+        status = run_mode(program, mode);
+    if (status >= EXIT_USAGE && program->options.log != NULL)
+        log_error(&terminal, "did not run; the reason is in the log %s", program->options.log);
+    return status;
+}
+
+/* A closed standard descriptor would be taken by the next socket, and something would write into it. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+int server_main(int argc, char **argv, const struct app *app)
+{
+    static struct program program;
+    char error[OPTIONS_ERROR_MAX];
+    program.app = app;
+    open_standard_descriptors();
+    log_open(&program.log, NULL);
+    program.log.bare = true;
+    char **arguments = title_init(argc, argv);
+    if (arguments == NULL)
+        return EXIT_SYSTEM;
+    if (options_parse(&program.options, app, is_cgi_request() ? 0 : argc, arguments, error) != 0) {
+        log_error(&program.log, "%s", error);
+        return EXIT_USAGE;
+    }
+    return (int)run(&program);
+}
