@@ -74,7 +74,7 @@ $(BUILD)/obj $(BUILD)/unit $(BUILD)/profile:
 
 # A unit test is linked with every module but main.
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(APPLICATION_OBJECTS)) $(LIBRARY) | $(BUILD)/unit
-	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $^ -lfcgi -lcmocka
+	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lfcgi -lcmocka
 
 need-build:
 	@.ci/need $(PACKAGES_BUILD)
