@@ -13,6 +13,10 @@
 /* What stays resident between requests, and room for a record's headers. */
 #define KEPT_BYTES INBOX_PIECE
 
+#define TAKEN(length, pending) ((uint64_t)(pending) << 32 | (uint64_t)(length))
+#define TAKEN_LENGTH(taken) ((size_t)((taken)&UINT32_MAX))
+#define TAKEN_PENDING(taken) ((size_t)((taken) >> 32))
+
 /* Record headers and padding come on top of the content: web servers add 8 to 15 bytes to a record of kilobytes. */
 static size_t capacity_for(const struct record_limits *limits)
 {
@@ -20,45 +24,75 @@ static size_t capacity_for(const struct record_limits *limits)
     return content + content / 8 + KEPT_BYTES;
 }
 
-int inbox_make_file(const struct record_limits *limits)
+static int make_file(size_t capacity)
 {
     int file = memfd_create("fibcgi-inbox", MFD_CLOEXEC);
-    if (file >= 0 && ftruncate(file, (off_t)capacity_for(limits)) != 0) {
+    if (file >= 0 && ftruncate(file, (off_t)capacity) != 0) {
         close(file);
         return -1;
     }
     return file;
 }
 
+int inbox_make_file(const struct record_limits *limits)
+{
+    return make_file(capacity_for(limits));
+}
+
+static uint8_t *map(int file, size_t capacity)
+{
+    uint8_t *bytes = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    return bytes == MAP_FAILED ? NULL : bytes;
+}
+
 int inbox_open(struct inbox *inbox, int file, const struct record_limits *limits, unsigned max_conns)
 {
-    *inbox = (struct inbox){.limits = *limits, .max_conns = max_conns, .file = file, .capacity = capacity_for(limits)};
-    inbox->bytes = mmap(NULL, inbox->capacity, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    return inbox->bytes == MAP_FAILED ? -1 : 0;
+    *inbox = (struct inbox){.limits = *limits, .max_conns = max_conns, .own = file, .capacity = capacity_for(limits)};
+    inbox->own_bytes = map(file, inbox->capacity);
+    inbox->file = file;
+    inbox->bytes = inbox->own_bytes;
+    return inbox->bytes == NULL ? -1 : 0;
 }
 
-static void note_taken(struct inbox *inbox)
+static void note(const struct inbox *inbox, size_t pending)
 {
-    if (inbox->taken != NULL)
-        atomic_store_explicit(inbox->taken, inbox->length, memory_order_release);
+    atomic_store_explicit(inbox->taken, TAKEN(inbox->length, pending), memory_order_release);
 }
 
-void inbox_begin(struct inbox *inbox)
+void inbox_begin(struct inbox *inbox, _Atomic uint64_t *taken)
 {
+    inbox->taken = taken;
     inbox->length = 0;
-    note_taken(inbox);
     record_check_init(&inbox->check, &inbox->limits);
 }
 
-int inbox_resume(struct inbox *inbox, int store, size_t length)
+/* What the kernel says of the bytes that were copied just before the worker died: with SO_PEEK_OFF a look moves the offset
+ * forward and taking them moves it back. */
+static bool have_left(int connection)
 {
-    inbox_begin(inbox);
-    if (length > inbox->capacity || (length > 0 && pread(store, inbox->bytes, length, 0) != (ssize_t)length)) {
-        errno = EIO;
+    int offset = 0;
+    socklen_t size = sizeof(offset);
+    return getsockopt(connection, SOL_SOCKET, SO_PEEK_OFF, &offset, &size) == 0 && offset <= 0;
+}
+
+int inbox_resume(struct inbox *inbox, _Atomic uint64_t *taken, int connection, int store,
+                 const struct record_check *check)
+{
+    uint64_t noted = atomic_load(taken);
+    inbox_begin(inbox, taken);
+    if (store == 0)
+        return 0;
+    uint8_t *bytes = map(store, inbox->capacity);
+    if (bytes == NULL)
         return -1;
-    }
-    inbox->length = length;
-    note_taken(inbox);
+    inbox->file = store;
+    inbox->bytes = bytes;
+    inbox->length = TAKEN_LENGTH(noted);
+    if (TAKEN_PENDING(noted) > 0 && have_left(connection))
+        inbox->length += TAKEN_PENDING(noted);
+    note(inbox, 0);
+    if (check != NULL && check->offset <= inbox->length)
+        inbox->check = *check;
     return 0;
 }
 
@@ -72,12 +106,34 @@ static void settle_aside(struct inbox *inbox, int connection)
         errno = 0;
     memmove(inbox->bytes + check->offset, inbox->bytes + check->aside_end, inbox->length - check->aside_end);
     inbox->length -= check->aside_end - check->offset;
-    note_taken(inbox);
+    note(inbox, 0);
+}
+
+/* Takes what is there out of the socket. In two steps, and noted between them, so that it can be told afterwards where a
+ * worker that was killed on the way had got to. Where the kernel cannot tell (can_tell), in one. Returns as recv(2). */
+static ssize_t take(struct inbox *inbox, int connection, bool can_tell)
+{
+    uint8_t *to = inbox->bytes + inbox->length;
+    size_t room = inbox->capacity - inbox->length;
+    if (can_tell) {
+        ssize_t seen = recv(connection, to, room, MSG_PEEK);
+        if (seen <= 0)
+            return seen;
+        room = (size_t)seen;
+        note(inbox, room);
+    }
+    ssize_t got = recv(connection, to, room, 0);
+    if (got > 0)
+        inbox->length += (size_t)got;
+    note(inbox, 0);
+    return got;
 }
 
 /* Takes the bytes out of the socket until the request is whole or no more are there. */
 static int collect(struct inbox *inbox, int connection, enum record_verdict *verdict)
 {
+    static const int start = 0;
+    bool can_tell = setsockopt(connection, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof(start)) == 0;
     for (;;) {
         *verdict = record_check(&inbox->check, inbox->bytes, inbox->length);
         if (*verdict == RECORD_ASIDE) {
@@ -90,49 +146,89 @@ static int collect(struct inbox *inbox, int connection, enum record_verdict *ver
             *verdict = RECORD_BODY_TOO_LARGE;
             break;
         }
-        ssize_t got = recv(connection, inbox->bytes + inbox->length, inbox->capacity - inbox->length, 0);
+        ssize_t got = take(inbox, connection, can_tell);
         if (got < 0 && errno == EAGAIN)
             return 0;
         if (got == 0)
             errno = ECONNRESET;
         if (got <= 0)
             return -1;
-        inbox->length += (size_t)got;
-        note_taken(inbox);
     }
     inbox->source = inbox->file;
     return *verdict == RECORD_WHOLE && lseek(inbox->file, 0, SEEK_SET) < 0 ? -1 : 0;
 }
 
-int inbox_receive(struct inbox *inbox, int connection, enum record_verdict *verdict)
+/* Looks whether the whole request, and nothing else, lies in the socket, small enough for libfcgi to take all of it. */
+static bool is_whole_in_socket(struct inbox *inbox, int connection)
 {
-    ssize_t seen = inbox->length == 0 ? recv(connection, inbox->bytes, inbox->capacity, MSG_PEEK) : 0;
-    if (seen > 0) {
-        *verdict = record_check(&inbox->check, inbox->bytes, (size_t)seen);
-        if (*verdict == RECORD_WHOLE && inbox->check.offset == (size_t)seen && seen <= LIBFCGI_READ) {
-            inbox->length = (size_t)seen;
-            note_taken(inbox);
-            inbox->source = connection;
-            return 0;
-        }
-        record_check_init(&inbox->check, &inbox->limits);
+    ssize_t seen = recv(connection, inbox->bytes, inbox->capacity, MSG_PEEK);
+    if (seen <= 0 || seen > LIBFCGI_READ)
+        return false;
+    enum record_verdict verdict = record_check(&inbox->check, inbox->bytes, (size_t)seen);
+    /* Where a next request may follow, libfcgi could read a part of that, too, and lose it. */
+    if (verdict == RECORD_WHOLE && inbox->check.offset == (size_t)seen && !inbox->check.keep_connection) {
+        inbox->length = (size_t)seen;
+        inbox->source = connection;
+        return true;
+    }
+    record_check_init(&inbox->check, &inbox->limits);
+    return false;
+}
+
+int inbox_receive(struct inbox *inbox, int connection, bool is_first, enum record_verdict *verdict)
+{
+    if (is_first && is_whole_in_socket(inbox, connection)) {
+        *verdict = RECORD_WHOLE;
+        return 0;
     }
     /* Bytes that are only looked at go on filling the sender's buffer, and one that sends small pieces would stall before
      * its request is whole: from here on they are taken. */
     return collect(inbox, connection, verdict);
 }
 
+void inbox_commit(const struct inbox *inbox)
+{
+    note(inbox, 0);
+}
+
+void inbox_next(struct inbox *inbox)
+{
+    size_t left = inbox->length - inbox->check.offset;
+    if (left > 0)
+        memmove(inbox->bytes, inbox->bytes + inbox->check.offset, left);
+    inbox->length = left;
+    note(inbox, 0);
+    record_check_init(&inbox->check, &inbox->limits);
+}
+
+int inbox_copy(const struct inbox *inbox)
+{
+    int file = make_file(inbox->capacity);
+    if (file >= 0 && pwrite(file, inbox->bytes, inbox->length, 0) != (ssize_t)inbox->length) {
+        close(file);
+        errno = ENOSPC;
+        return -1;
+    }
+    return file;
+}
+
 bool inbox_drop_rest(struct inbox *inbox, int connection)
 {
     for (;;) {
-        ssize_t got = recv(connection, inbox->bytes, INBOX_PIECE, 0);
+        ssize_t got = recv(connection, inbox->own_bytes, INBOX_PIECE, 0);
         if (got <= 0)
             return got == 0 || errno != EAGAIN;
     }
 }
 
-void inbox_shrink(struct inbox *inbox)
+void inbox_leave(struct inbox *inbox)
 {
-    if (inbox->length > KEPT_BYTES)
+    if (inbox->file != inbox->own) {
+        munmap(inbox->bytes, inbox->capacity);
+        inbox->file = inbox->own;
+        inbox->bytes = inbox->own_bytes;
+    } else if (inbox->length > KEPT_BYTES) {
         madvise(inbox->bytes + KEPT_BYTES, inbox->capacity - KEPT_BYTES, MADV_REMOVE);
+    }
+    inbox->length = 0;
 }

@@ -307,7 +307,7 @@ static const char *remedy_for(int error, bool is_tcp)
     case EPROTOTYPE:
         return "a socket of another kind is there; stop the process that holds it, or choose another path";
     case ENOTSOCK:
-        return "a file that is not a socket is there; remove it, or choose another path";
+        return "something that is not a socket is there; choose another path, or remove it if nobody needs it";
     case EADDRNOTAVAIL:
         return "choose an address that this machine has";
     default:

@@ -30,19 +30,25 @@ static enum slot_state state_of(const struct scoreboard *board, size_t index)
     return state < SLOT_STATES ? (enum slot_state)state : SLOT_EMPTY;
 }
 
+static void add_slot(struct totals *totals, const struct slot *slot)
+{
+    totals->requests += counter_read(&slot->requests);
+    add_all(totals->by_code, slot->by_code, SLOT_CODES);
+    add_all(totals->by_duration, slot->by_duration, SLOT_BUCKETS);
+    add_all(&totals->duration_sum_ns, &slot->duration_sum_ns, 1);
+    add_all(totals->refused, slot->refused, REFUSALS);
+}
+
 static struct totals add_up(const struct scoreboard *board)
 {
     struct totals totals = {0};
     size_t used = atomic_load(&board->master.slots_used);
     for (size_t i = 0; i < used; i++) {
-        const struct slot *slot = &board->slots[i];
-        totals.requests += counter_read(&slot->requests);
-        add_all(totals.by_code, slot->by_code, SLOT_CODES);
-        add_all(totals.by_duration, slot->by_duration, SLOT_BUCKETS);
-        add_all(&totals.duration_sum_ns, &slot->duration_sum_ns, 1);
-        add_all(totals.refused, slot->refused, REFUSALS);
+        add_slot(&totals, &board->slots[i]);
         totals.by_state[state_of(board, i)]++;
     }
+    /* It answers those for whom there is no place in the queue. */
+    add_slot(&totals, &board->slots[SCOREBOARD_ACCEPTOR]);
     return totals;
 }
 
@@ -74,7 +80,7 @@ static void write_requests(struct app_response *out, const struct scoreboard *bo
     describe(out, "fibcgi_requests_total", "counter", "Requests answered, by status code.");
     for (size_t i = 0; i < SLOT_CODES; i++)
         app_printf(out, "fibcgi_requests_total{code=\"%s\"} %" PRIu64 "\n", code_name(i, code), totals->by_code[i]);
-    describe(out, "fibcgi_connections_refused_total", "counter", "Connections closed without an answer, by reason.");
+    describe(out, "fibcgi_connections_refused_total", "counter", "Connections whose request was not served, by reason.");
     for (size_t i = 0; i < REFUSALS; i++)
         app_printf(out, "fibcgi_connections_refused_total{reason=\"%s\"} %" PRIu64 "\n", refusal_names[i],
                    totals->refused[i]);
@@ -82,6 +88,16 @@ static void write_requests(struct app_response *out, const struct scoreboard *bo
                counter_read(&board->master.timeouts));
     describe(out, "fibcgi_replays_total", "counter", "Connections taken over from a worker that died.");
     app_printf(out, "fibcgi_replays_total %" PRIu64 "\n", counter_read(&board->master.replays));
+}
+
+static void write_connections(struct app_response *out, const struct scoreboard_master *master)
+{
+    describe(out, "fibcgi_connections_open", "gauge", "Connections of web servers to the pool, kept ones included.");
+    app_printf(out, "fibcgi_connections_open %u\n", atomic_load(&master->connections_open));
+    describe(out, "fibcgi_connections_waiting", "gauge", "Of those: accepted, and waiting for a worker.");
+    app_printf(out, "fibcgi_connections_waiting %u\n", atomic_load(&master->connections_waiting));
+    describe(out, "fibcgi_kept_bytes", "gauge", "Bytes of incomplete requests and unread answers.");
+    app_printf(out, "fibcgi_kept_bytes %" PRIu64 "\n", atomic_load(&master->kept_bytes));
 }
 
 static void write_durations(struct app_response *out, const struct totals *totals)
@@ -117,6 +133,7 @@ void metrics_prometheus(const struct scoreboard *board, struct app_response *out
     struct totals totals = add_up(board);
     int64_t limit = atomic_load(&board->master.cpu_limit_millicpu);
     write_requests(out, board, &totals);
+    write_connections(out, &board->master);
     write_durations(out, &totals);
     write_workers(out, board, &totals);
     if (limit >= 0) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connections.h"
 #include "scoreboard.h"
 
 enum kind { KIND_TEXT, KIND_COUNT, KIND_WORKERS, KIND_DURATION, KIND_BYTES, KIND_OCTAL, KIND_MODE };
@@ -49,7 +50,9 @@ static const struct spec own_specs[] = {
     {"read-timeout", "FIBCGI_READ_TIMEOUT", KIND_DURATION, FIELD(read_timeout_ms), "5s", 10, DAY_MS,
      "the web server's time to send a whole request"},
     {"write-timeout", "FIBCGI_WRITE_TIMEOUT", KIND_DURATION, FIELD(write_timeout_ms), "5s", 10, DAY_MS,
-     "the web server's time to take a piece of an answer"},
+     "the web server's time to take 64 KB of an answer, then the next"},
+    {"idle-timeout", "FIBCGI_IDLE_TIMEOUT", KIND_DURATION, FIELD(idle_timeout_ms), "5m", 10, DAY_MS,
+     "how long a connection is kept for a next request, where the web server wants that (FCGI_KEEP_CONN)"},
     {"drain-timeout", "FIBCGI_DRAIN_TIMEOUT", KIND_DURATION, FIELD(drain_timeout_ms), "30s", 10, DAY_MS,
      "time for what is queued and running once SIGTERM has come"},
     {"max-params-size", "FIBCGI_MAX_PARAMS_SIZE", KIND_BYTES, FIELD(max_params_bytes), "64K", 1024, 16 * MIB,
@@ -58,6 +61,10 @@ static const struct spec own_specs[] = {
      "number of a request's FastCGI PARAMS; beyond: 431"},
     {"max-body-size", "FIBCGI_MAX_BODY_SIZE", KIND_BYTES, FIELD(max_body_bytes), "1M", 0, 1024 * MIB,
      "size of a request's body; beyond: 413"},
+    {"max-kept-size", "FIBCGI_MAX_KEPT_SIZE", KIND_BYTES, FIELD(max_kept_bytes), "64M", 1024, 1024LL * 1024 * MIB,
+     "incomplete requests and unread answers of slow peers, all together; beyond: the connection is closed"},
+    {"queue-limit", "FIBCGI_QUEUE_LIMIT", KIND_COUNT, FIELD(queue_limit), "0", 0, CONNECTIONS_MAX,
+     "requests that may wait for a worker; beyond: 503 with Retry-After at once; 0: as many as --backlog holds"},
     {"user", "FIBCGI_USER", KIND_TEXT, FIELD(user), NULL, 0, 0, "user to become when started as root, name or number"},
     {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0, "group to become; default: that user's login group"},
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
@@ -392,7 +399,8 @@ void options_print_help(const struct app *app, FILE *out)
     }
     fputs("\n  -t, --test\n      check the options and leave\n"
           "  -V, --version\n  -h, --help\n\n"
-          "Exit status: 0 done, 100 wrong usage or configuration, 111 a system error that may pass.\n"
+          "Exit status: 0 done, 1 a drain cut short or a probe not answered by 200, 100 wrong usage or configuration,\n"
+          "111 a system error that may pass.\n"
           "Signals to the pool: TERM or INT drains, twice stops at once; QUIT stops at once; HUP replaces the\n"
           "workers one by one; USR1 reopens the log; USR2 logs the status.\n",
           out);

@@ -31,10 +31,13 @@ struct options {
     long long request_timeout_ms;
     long long read_timeout_ms;
     long long write_timeout_ms;
+    long long idle_timeout_ms;
     long long drain_timeout_ms;
     long long max_params_bytes;
     long long max_params_count;
     long long max_body_bytes;
+    long long max_kept_bytes;
+    long long queue_limit; /* 0: none */
     const char *user;
     const char *group;
     const char *log;

@@ -23,6 +23,10 @@
 #define SCAN_TIME_NS (2000 * CLOCK_NS_PER_MS)
 /* What a connection gets, as a new one would, that is passed on to another worker. */
 #define HEIR_TIME_NS (10000 * CLOCK_NS_PER_MS)
+/* What one gets whose peer only waits for the end of it. */
+#define CLOSED_TIME_NS CLOCK_NS_PER_S
+/* How /proc shows the memory files of inbox.c and outbox.c. */
+#define FILE_NAME "/memfd:fibcgi-"
 
 struct death {
     enum restart_cause cause;
@@ -34,6 +38,11 @@ static bool is_admin(unsigned slot)
     return slot == SCOREBOARD_ADMIN;
 }
 
+static bool is_acceptor(unsigned slot)
+{
+    return slot == SCOREBOARD_ACCEPTOR;
+}
+
 static const struct pool_service *service_of(const struct pool *pool, unsigned slot)
 {
     return is_admin(slot) ? &pool->config.admin : &pool->config.work;
@@ -43,6 +52,8 @@ static const char *name_of(unsigned slot, char name[static 24])
 {
     if (is_admin(slot))
         return "admin worker";
+    if (is_acceptor(slot))
+        return "acceptor";
     snprintf(name, 24, "worker %u", slot + 1);
     return name;
 }
@@ -60,14 +71,15 @@ static bool is_wanted(const struct pool *pool, unsigned slot)
 {
     if (is_admin(slot))
         return pool->config.has_admin && (!pool->is_draining || workers_left(pool) > 0);
+    /* In a drain the workers take what is queued by themselves. */
+    if (is_acceptor(slot))
+        return pool->config.has_acceptor && !pool->is_draining;
     return slot < pool->wanted;
 }
 
 static enum slot_order order_for(const struct pool *pool, unsigned slot)
 {
-    if (!pool->is_draining || is_admin(slot))
-        return ORDER_SERVE;
-    return pool->config.queue_outlives_us ? ORDER_RETIRE : ORDER_DRAIN;
+    return pool->is_draining && !is_admin(slot) ? ORDER_DRAIN : ORDER_SERVE;
 }
 
 void pool_init(struct pool *pool, const struct pool_config *config)
@@ -75,6 +87,8 @@ void pool_init(struct pool *pool, const struct pool_config *config)
     *pool = (struct pool){.config = *config};
     if (config->has_admin)
         pool->workers[SCOREBOARD_ADMIN].spawn_at_ns = 1;
+    if (config->has_acceptor)
+        pool->workers[SCOREBOARD_ACCEPTOR].spawn_at_ns = 1;
 }
 
 static void give_order(struct pool *pool, unsigned slot, enum slot_order order)
@@ -114,6 +128,7 @@ void pool_drain(struct pool *pool)
     pool->is_draining = true;
     for (unsigned i = 0; i < SCOREBOARD_WORKERS_MAX; i++)
         give_order(pool, i, order_for(pool, i));
+    give_order(pool, SCOREBOARD_ACCEPTOR, ORDER_RETIRE);
 }
 
 void pool_kill(struct pool *pool)
@@ -126,6 +141,7 @@ void pool_kill(struct pool *pool)
     pool->is_draining = true;
     pool->wanted = 0;
     pool->config.has_admin = false;
+    pool->config.has_acceptor = false;
 }
 
 static void plan_retry(struct pool_worker *worker, uint64_t now_ns)
@@ -149,9 +165,8 @@ static void prepare_slot(struct pool *pool, unsigned slot, enum slot_order order
     atomic_store(&board->master.orders[slot], (uint32_t)order);
     slot_set_state(&board->slots[slot], SLOT_STARTING);
     atomic_store(&board->slots[slot].busy_since_ns, 0);
-    atomic_store(&board->slots[slot].is_accepting, 0);
-    atomic_store(&board->slots[slot].taken, 0);
-    if (!is_admin(slot) && slot >= atomic_load(&board->master.slots_used))
+    atomic_store(&board->slots[slot].is_opening, 0);
+    if (slot < SCOREBOARD_WORKERS_MAX && slot >= atomic_load(&board->master.slots_used))
         atomic_store(&board->master.slots_used, slot + 1);
 }
 
@@ -229,29 +244,50 @@ static void plan_successor(struct pool *pool, unsigned slot, const struct death 
         worker->spawn_at_ns = now_ns;
 }
 
-/* Passes on what a dead worker had in hand, with the inbox in which its request lies, and closes what was its own. */
+static bool came_from(const struct pool_service *service, int fd)
+{
+    for (unsigned i = 0; i < service->listener_count; i++) {
+        if (listener_accepted(&service->listeners[i], fd))
+            return true;
+    }
+    return false;
+}
+
+/* What a dead worker was about to close. Mostly it is closed; else its peer waits for that, and sends nothing more. That number
+ * may also be a new connection's by now, which a living worker has just accepted: so it is left to one that looks. */
+static void settle_closed(struct pool *pool, unsigned slot, uint64_t now_ns)
+{
+    const struct pool_service *service = service_of(pool, slot);
+    int fd = -1, none = -1;
+    while ((fd = connections_closed_by(service->connections, slot, fd + 1)) >= 0) {
+        if (came_from(service, fd))
+            connections_bequeath(service->connections, fd, &none, &none, now_ns, now_ns + CLOSED_TIME_NS);
+        else
+            connections_forget(service->connections, fd);
+    }
+}
+
+/* Passes on what a dead worker had in hand, with the files in which its request and answer lie, and closes what was its
+ * own. */
 static void settle_estate(struct pool *pool, unsigned slot, uint64_t now_ns)
 {
     struct pool_worker *worker = &pool->workers[slot];
     struct connections *connections = service_of(pool, slot)->connections;
-    uint64_t taken = atomic_load(&pool->config.board->slots[slot].taken);
     int fd = -1;
     while ((fd = connections_held_by(connections, slot, fd + 1)) >= 0) {
-        int store = taken > 0 ? worker->files.inbox : 0;
-        if (store > 0)
-            worker->files.inbox = -1;
-        connections_bequeath(connections, fd, store, taken, now_ns + HEIR_TIME_NS);
+        connections_bequeath(connections, fd, &worker->files.inbox, &worker->files.outbox, now_ns,
+                             now_ns + HEIR_TIME_NS);
         counter_add(&pool->config.board->master.replays, 1);
-        taken = 0;
     }
+    settle_closed(pool, slot, now_ns);
     worker_close_files(&worker->files);
     connections_watch_again(connections);
 }
 
-static bool is_anybody_accepting(const struct pool *pool)
+static bool is_anybody_opening(const struct pool *pool)
 {
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
-        if (pool->workers[i].pid != 0 && atomic_load(&pool->config.board->slots[i].is_accepting) != 0)
+        if (pool->workers[i].pid != 0 && atomic_load(&pool->config.board->slots[i].is_opening) != 0)
             return true;
     }
     return false;
@@ -259,14 +295,29 @@ static bool is_anybody_accepting(const struct pool *pool)
 
 static bool is_unheld(const struct pool_service *service, int fd)
 {
-    if (service->connections == NULL || fd >= CONNECTIONS_MAX ||
-        atomic_load(&connections_at(service->connections, fd)->state) != CONNECTION_NONE)
-        return false;
-    for (unsigned i = 0; i < service->listener_count; i++) {
-        if (listener_accepted(&service->listeners[i], fd))
+    return service->connections != NULL && fd < CONNECTIONS_MAX &&
+           atomic_load(&connections_at(service->connections, fd)->state) == CONNECTION_NONE && came_from(service, fd);
+}
+
+static bool belongs_to_worker(const struct pool *pool, int fd)
+{
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+        if (pool->workers[i].pid != 0 && (pool->workers[i].files.inbox == fd || pool->workers[i].files.outbox == fd))
             return true;
     }
     return false;
+}
+
+/* A memory file that a worker made, and died before it could note whose it is, or after that was forgotten. */
+static bool is_lost_file(const struct pool *pool, int fd)
+{
+    char link[32], name[32];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, name, sizeof(name));
+    if (length < (ssize_t)strlen(FILE_NAME) || memcmp(name, FILE_NAME, strlen(FILE_NAME)) != 0)
+        return false;
+    return !belongs_to_worker(pool, fd) && !connections_refer_to(pool->config.work.connections, fd) &&
+           (pool->config.admin.connections == NULL || !connections_refer_to(pool->config.admin.connections, fd));
 }
 
 static void adopt_if_unheld(struct pool *pool, const struct pool_service *service, int fd, uint64_t now_ns)
@@ -276,24 +327,29 @@ static void adopt_if_unheld(struct pool *pool, const struct pool_service *servic
         counter_add(&pool->config.board->master.replays, 1);
 }
 
-/* A worker may have died between accept(2) and the note that it holds the connection. Such a descriptor is one that came
- * from our listeners, that nobody holds, and that no living worker is just accepting. Returns whether all could be seen. */
+/* A worker may have died between the opening of a descriptor and the note of what it is for. Such a one is a connection from
+ * our listeners that nobody holds, or a memory file that nobody knows, and no living worker has just opened it. Returns
+ * whether all could be seen. */
 static bool adopt_unheld(struct pool *pool, uint64_t now_ns)
 {
     const struct dirent *entry;
-    bool is_quiet = !is_anybody_accepting(pool);
+    bool is_quiet = !is_anybody_opening(pool);
     DIR *folder = is_quiet ? opendir("/proc/self/fd") : NULL;
     if (folder == NULL)
         return false;
     while ((entry = readdir(folder)) != NULL) {
         int fd = (int)strtol(entry->d_name, NULL, 10);
-        if (fd <= STDERR_FILENO || (!is_unheld(&pool->config.work, fd) && !is_unheld(&pool->config.admin, fd)))
+        bool is_lost = fd > STDERR_FILENO && is_lost_file(pool, fd);
+        if (fd <= STDERR_FILENO ||
+            (!is_lost && !is_unheld(&pool->config.work, fd) && !is_unheld(&pool->config.admin, fd)))
             continue;
-        /* It was there before this second look: whoever lives has noted by now what it accepted. */
-        if (is_anybody_accepting(pool)) {
+        /* It was there before this second look: whoever lives has noted by now what it opened. */
+        if (is_anybody_opening(pool)) {
             is_quiet = false;
             break;
         }
+        if (is_lost && is_lost_file(pool, fd))
+            close(fd);
         adopt_if_unheld(pool, &pool->config.work, fd, now_ns);
         adopt_if_unheld(pool, &pool->config.admin, fd, now_ns);
     }
@@ -312,12 +368,23 @@ static uint64_t continue_scan(struct pool *pool, uint64_t now_ns)
     return pool->scan_at_ns != 0 ? pool->scan_at_ns : UINT64_MAX;
 }
 
+static void publish_counts(struct pool *pool, unsigned open)
+{
+    struct scoreboard_master *master = &pool->config.board->master;
+    const struct connections *connections = pool->config.work.connections;
+    atomic_store(&master->connections_open, open);
+    atomic_store(&master->connections_waiting, connections_waiting(connections));
+    atomic_store(&master->kept_bytes, connections_kept_bytes(connections));
+}
+
 static uint64_t sweep(struct pool *pool, const struct pool_service *service, uint64_t now_ns)
 {
-    if (service->connections == NULL || connections_parked(service->connections) == 0)
-        return UINT64_MAX;
-    counter_add(&pool->config.board->master.timeouts, connections_sweep(service->connections, now_ns));
-    return now_ns + SWEEP_STEP_NS;
+    unsigned left = service->connections != NULL ? connections_left(service->connections) : 0;
+    if (left > 0)
+        counter_add(&pool->config.board->master.timeouts, connections_sweep(service->connections, now_ns));
+    if (service == &pool->config.work)
+        publish_counts(pool, left);
+    return left > 0 ? now_ns + SWEEP_STEP_NS : UINT64_MAX;
 }
 
 static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
@@ -412,9 +479,18 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* The acceptor may have died after the last worker has left, with a connection in hand. */
+static void finish_drain(struct pool *pool)
+{
+    if (pool->is_draining && pool->wanted > 0 && workers_left(pool) == 0 &&
+        connections_left(pool->config.work.connections) > 0)
+        pool->workers[0].spawn_at_ns = 1;
+}
+
 uint64_t pool_tick(struct pool *pool, uint64_t now_ns)
 {
     uint64_t next_ns = now_ns + LONGEST_SLEEP_NS;
+    finish_drain(pool);
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
         struct pool_worker *worker = &pool->workers[i];
         if (worker->pid == 0 && worker->spawn_at_ns != 0 && worker->spawn_at_ns <= now_ns) {
@@ -439,5 +515,7 @@ uint64_t pool_tick(struct pool *pool, uint64_t now_ns)
 bool pool_is_empty(const struct pool *pool)
 {
     const struct pool_worker *admin = &pool->workers[SCOREBOARD_ADMIN];
-    return workers_left(pool) == 0 && admin->pid == 0 && admin->spawn_at_ns == 0;
+    const struct pool_worker *acceptor = &pool->workers[SCOREBOARD_ACCEPTOR];
+    return workers_left(pool) == 0 && admin->pid == 0 && admin->spawn_at_ns == 0 && acceptor->pid == 0 &&
+           acceptor->spawn_at_ns == 0;
 }

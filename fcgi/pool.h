@@ -31,12 +31,12 @@ struct pool_config {
     const struct log *log;
     uint64_t request_timeout_ns; /* the application may take this long for a request */
     bool has_admin;
+    bool has_acceptor;
     struct pool_service work;
     struct pool_service admin;
     struct record_limits limits;
     uint64_t read_timeout_ns; /* for a whole request */
-    bool queue_outlives_us;   /* the socket is somebody else's: a drain leaves its queue to the successor */
-    /* Becomes the worker (or the admin worker) of that slot, in the new process; never returns. */
+    /* Becomes the worker (or the admin worker, or the acceptor) of that slot, in the new process; never returns. */
     void (*run)(void *context, unsigned slot, const struct worker_files *files);
     void *run_context;
 };
@@ -56,7 +56,7 @@ struct pool_worker {
 struct pool {
     struct pool_config config;
     struct pool_worker workers[SCOREBOARD_SLOTS];
-    unsigned wanted;     /* workers there should be; without the admin's */
+    unsigned wanted;     /* workers there should be; without admin and acceptor */
     unsigned generation; /* workers of an older one are replaced, one at a time */
     bool is_draining;
     uint64_t scan_at_ns;    /* when to look for connections that nobody holds, after a death; 0: no need */
@@ -82,8 +82,7 @@ void pool_kill(struct pool *pool);
 void pool_reap(struct pool *pool);
 
 /* Does what is due at now_ns: spawns, kills requests that took too long, gives up connections whose time is over, goes on
- * with a roll. Returns when it wants to be
- * called again. */
+ * with a roll. Returns when it wants to be called again. */
 uint64_t pool_tick(struct pool *pool, uint64_t now_ns);
 
 /* True once no process is left and none is to be started. */

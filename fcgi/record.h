@@ -88,6 +88,9 @@ void record_check_init(struct record_check *check, const struct record_limits *l
  * outside [0, length); any bytes are allowed. */
 enum record_verdict record_check(struct record_check *check, const uint8_t *bytes, size_t length);
 
+/* True where the bytes behind a whole request, [check->offset, length), begin with an ABORT_REQUEST for it. */
+bool record_is_aborted(const struct record_check *check, const uint8_t *bytes, size_t length);
+
 /* The largest reply that record_answer_aside writes: header, three pairs. */
 #define RECORD_ASIDE_REPLY_MAX 128
 

@@ -1,24 +1,22 @@
 #include "request.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-
-#include "clock.h"
 
 /* libfcgi's own buffer is 8,192 bytes; an answer below this leaves it in one write. */
-#define ONE_WRITE_MAX 8000
+#define ONE_WRITE_MAX 7500
+/* A guess: the queue may be shorter in a second. */
+#define RETRY_AFTER_S "1"
 
-int request_init(struct request *request, uint64_t write_timeout_ns)
+int request_init(struct request *request)
 {
     static const int touched[] = {SIGTERM, SIGUSR1, SIGPIPE};
     struct sigaction saved[3];
-    *request = (struct request){.connection = -1, .write_timeout_ns = write_timeout_ns};
+    *request = (struct request){0};
     /* FCGX_Init puts its own handlers on these, which would swallow them. */
     for (size_t i = 0; i < 3; i++)
         sigaction(touched[i], NULL, &saved[i]);
@@ -47,7 +45,7 @@ static const char *text_or(const char *text, const char *otherwise)
     return text != NULL ? text : otherwise;
 }
 
-int request_parse(struct request *request, const struct inbox *inbox, int connection)
+int request_parse(struct request *request, const struct inbox *inbox)
 {
     FCGX_Request *fcgi = &request->fcgi;
     fcgi->ipcFd = inbox->source;
@@ -59,7 +57,6 @@ int request_parse(struct request *request, const struct inbox *inbox, int connec
     }
     /* It takes this from the request's FCGI_KEEP_CONN flag; see above. */
     fcgi->keepConnection = 1;
-    request->connection = connection;
     request->app = (struct app_request){
         .method = text_or(FCGX_GetParam("REQUEST_METHOD", fcgi->envp), "GET"),
         .path = app_path(FCGX_GetParam("PATH_INFO", fcgi->envp), FCGX_GetParam("SCRIPT_NAME", fcgi->envp)),
@@ -95,18 +92,23 @@ bool request_sends_body(const struct app_request *request, const struct app_resp
     return response->content_type != NULL && response->status != 204 && strcmp(request->method, "HEAD") != 0;
 }
 
-/* Lets libfcgi's writes wait for a slow reader instead of failing on a full socket. */
-static void wait_in_writes(const struct request *request)
+bool request_fits_one_write(const struct request *request, const struct app_response *response)
 {
-    uint64_t ns = request->write_timeout_ns;
-    struct timeval timeout = {.tv_sec = (time_t)(ns / CLOCK_NS_PER_S),
-                              .tv_usec = (suseconds_t)(ns % CLOCK_NS_PER_S / CLOCK_NS_PER_US)};
-    setsockopt(request->connection, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-    int flags = fcntl(request->connection, F_GETFL);
-    fcntl(request->connection, F_SETFL, flags & ~O_NONBLOCK);
+    size_t body_length = request_sends_body(&request->app, response) ? response->body_length : 0;
+    return response->headers_length + body_length <= ONE_WRITE_MAX;
 }
 
-void request_answer(struct request *request, struct app_response *response)
+/* As FCGX_Finish_r, which after an error would close the descriptor as well. It is not libfcgi's to close: in the table that
+ * all workers share, its number may be another connection's before we close it ourselves. */
+static int finish(FCGX_Request *fcgi)
+{
+    int failed = FCGX_FClose(fcgi->err);
+    failed |= FCGX_FClose(fcgi->out);
+    FCGX_Free(fcgi, 0);
+    return failed != 0 ? -1 : 0;
+}
+
+int request_answer(struct request *request, struct app_response *response, int to)
 {
     char head[REQUEST_HEAD_MAX];
     FCGX_Stream *out = request->fcgi.out;
@@ -116,10 +118,8 @@ void request_answer(struct request *request, struct app_response *response)
     }
     size_t head_length = request_write_head(response, head);
     size_t body_length = request_sends_body(&request->app, response) ? response->body_length : 0;
-    /* From here on libfcgi writes to the connection; the request's last byte has been read. */
-    request->fcgi.ipcFd = request->connection;
-    if (head_length + body_length > ONE_WRITE_MAX)
-        wait_in_writes(request);
+    /* libfcgi reads from and writes to the same descriptor; the request's last byte has been read. */
+    request->fcgi.ipcFd = to;
     FCGX_PutStr(head, (int)head_length, out);
     for (size_t sent = 0; sent < body_length;) {
         int piece = body_length - sent > INT32_MAX ? INT32_MAX : (int)(body_length - sent);
@@ -127,7 +127,7 @@ void request_answer(struct request *request, struct app_response *response)
             break;
         sent += (size_t)piece;
     }
-    FCGX_Finish_r(&request->fcgi);
+    return finish(&request->fcgi);
 }
 
 void request_refuse(int connection, uint16_t request_id, int status, const char *detail)
@@ -136,6 +136,8 @@ void request_refuse(int connection, uint16_t request_id, int status, const char 
     char head[REQUEST_HEAD_MAX];
     uint8_t answer[RECORD_HEADER_SIZE + REQUEST_HEAD_MAX + 512 + RECORD_HEADER_SIZE + RECORD_END_SIZE];
     app_response_reset(&response);
+    if (status == 503)
+        app_add_header(&response, "Retry-After", RETRY_AFTER_S);
     app_problem(&response, status, detail, "");
     size_t head_length = request_write_head(&response, head);
     size_t length = head_length + response.body_length;

@@ -9,7 +9,7 @@ const char *const slot_state_names[SLOT_STATES] = {"empty", "starting", "idle", 
 const int slot_codes[SLOT_CODES - 1] = {200, 204, 400, 404, 405, 413, 431, 500, 503};
 const uint32_t slot_bucket_us[SLOT_BUCKETS - 1] = {250,    500,    1000,   2500,    5000,    10000,   25000,   50000,
                                                    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
-const char *const refusal_names[REFUSALS] = {"broken", "peer", "aborted", "gone"};
+const char *const refusal_names[REFUSALS] = {"broken", "peer", "aborted", "gone", "short"};
 const char *const restart_cause_names[RESTART_CAUSES] = {"exit", "signal", "timeout", "max_requests", "roll"};
 
 struct scoreboard *scoreboard_create(void)

@@ -10,9 +10,10 @@
 #include <sys/types.h>
 
 #define SCOREBOARD_WORKERS_MAX 512
-/* One slot more, behind the workers', for the admin worker. */
+/* Behind the workers' slots, one for the admin worker, and one for the acceptor that a limit on the queue needs. */
 #define SCOREBOARD_ADMIN SCOREBOARD_WORKERS_MAX
-#define SCOREBOARD_SLOTS (SCOREBOARD_WORKERS_MAX + 1)
+#define SCOREBOARD_ACCEPTOR (SCOREBOARD_WORKERS_MAX + 1)
+#define SCOREBOARD_SLOTS (SCOREBOARD_WORKERS_MAX + 2)
 
 enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_IDLE, SLOT_READING, SLOT_BUSY, SLOT_STATES };
 extern const char *const slot_state_names[SLOT_STATES];
@@ -32,15 +33,14 @@ extern const int slot_codes[SLOT_CODES - 1];
 #define SLOT_BUCKETS 16
 extern const uint32_t slot_bucket_us[SLOT_BUCKETS - 1];
 
-enum refusal { REFUSED_BROKEN, REFUSED_PEER, REFUSED_ABORTED, REFUSED_GONE, REFUSALS };
+enum refusal { REFUSED_BROKEN, REFUSED_PEER, REFUSED_ABORTED, REFUSED_GONE, REFUSED_SHORT, REFUSALS };
 extern const char *const refusal_names[REFUSALS];
 
 /* Written by the worker alone. */
 struct slot {
     _Alignas(64) _Atomic uint32_t state; /* enum slot_state */
     _Atomic uint64_t busy_since_ns;      /* clock_now_ns when the request in hand went to the application; 0: none */
-    _Atomic uint32_t is_accepting;       /* it may have accepted a connection that nobody holds yet */
-    _Atomic uint64_t taken;              /* bytes of its request in the inbox, for a successor */
+    _Atomic uint32_t is_opening;         /* it may have opened a descriptor that is not noted anywhere yet */
     _Atomic uint64_t requests;           /* answered, of every status */
     _Atomic uint64_t by_code[SLOT_CODES];
     _Atomic uint64_t by_duration[SLOT_BUCKETS]; /* not cumulative */
@@ -69,6 +69,9 @@ struct scoreboard_master {
     _Atomic uint64_t restarts[RESTART_CAUSES];
     _Atomic uint64_t timeouts;                 /* connections given up because their request did not come in time */
     _Atomic uint64_t replays;                  /* connections taken over from a worker that died */
+    _Atomic uint32_t connections_open;         /* parked or in hand; these three are up to a second old */
+    _Atomic uint32_t connections_waiting;      /* of those: accepted, and waiting for a worker */
+    _Atomic uint64_t kept_bytes;               /* of incomplete requests and unread answers */
     double started_at;                         /* seconds since 1970; set before the first worker */
     _Atomic uint32_t orders[SCOREBOARD_SLOTS]; /* enum slot_order */
     _Atomic int32_t pids[SCOREBOARD_SLOTS];    /* 0: no process */

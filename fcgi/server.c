@@ -111,27 +111,49 @@ static uint64_t with_jitter(long long max_requests)
     return (uint64_t)max_requests - random % ((uint64_t)max_requests / 10 + 1);
 }
 
+static struct exchange_config exchange_config_for(struct program *program, unsigned slot)
+{
+    const struct options *options = &program->options;
+    bool is_admin = slot == SCOREBOARD_ADMIN;
+    return (struct exchange_config){
+        .app = is_admin ? &admin_app : program->app,
+        .context = is_admin ? (void *)program->board : program->app->context,
+        .log = &program->log,
+        .connections = is_admin ? &program->admin_connections : &program->connections,
+        .slot = &program->board->slots[slot],
+        .limits = limits_of(options),
+        .max_conns = atomic_load(&program->board->master.workers),
+        .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
+        .write_timeout_ns = ms_to_ns(options->write_timeout_ms),
+        .idle_timeout_ns = ms_to_ns(options->idle_timeout_ms),
+    };
+}
+
 static struct worker_config worker_config_for(struct program *program, unsigned slot, const struct worker_files *files)
 {
     const struct options *options = &program->options;
     bool is_admin = slot == SCOREBOARD_ADMIN;
     return (struct worker_config){
-        .app = is_admin ? &admin_app : program->app,
-        .context = is_admin ? (void *)program->board : program->app->context,
+        .exchange = exchange_config_for(program, slot),
         .listeners = is_admin ? &program->admin_listener : program->listeners,
         .listener_count = is_admin ? 1 : program->listener_count,
-        .log = &program->log,
-        .connections = is_admin ? &program->admin_connections : &program->connections,
         .files = *files,
-        .slot = &program->board->slots[slot],
         .order = &program->board->master.orders[slot],
-        .limits = limits_of(options),
-        .max_conns = atomic_load(&program->board->master.workers),
-        .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
-        .write_timeout_ns = ms_to_ns(options->write_timeout_ms),
+        .is_acceptor = slot == SCOREBOARD_ACCEPTOR,
+        .queue_limit = is_admin ? 0 : (unsigned)options->queue_limit,
         .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
-        .max_requests = is_admin ? 0 : with_jitter(options->max_requests),
+        .max_requests = slot < SCOREBOARD_WORKERS_MAX ? with_jitter(options->max_requests) : 0,
     };
+}
+
+static void set_title(unsigned slot)
+{
+    if (slot == SCOREBOARD_ADMIN)
+        title_set("fibcgi: admin");
+    else if (slot == SCOREBOARD_ACCEPTOR)
+        title_set("fibcgi: acceptor");
+    else
+        title_set("fibcgi: worker %u", slot + 1);
 }
 
 /* The pool's child: becomes the worker of a slot. */
@@ -141,10 +163,7 @@ static void run_worker(void *context, unsigned slot, const struct worker_files *
     sigset_t mask = program->original_mask;
     if (!sandbox_die_with_parent(program->master_pid))
         _exit(WORKER_FAILED);
-    if (slot == SCOREBOARD_ADMIN)
-        title_set("fibcgi: admin");
-    else
-        title_set("fibcgi: worker %u", slot + 1);
+    set_title(slot);
     /* A Ctrl-C at a terminal goes to the whole process group: it is the master's to pass on. */
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
@@ -153,7 +172,7 @@ static void run_worker(void *context, unsigned slot, const struct worker_files *
     sigaddset(&mask, SIGUSR2);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     struct worker_config config = worker_config_for(program, slot, files);
-    config.connections->slot = slot;
+    config.exchange.connections->slot = slot;
     _exit((int)worker_run(&config));
 }
 
@@ -238,18 +257,20 @@ static int open_admin_listener(struct program *program, const struct listener_co
     return 0;
 }
 
-/* The slot of a process that is no worker, as a holder of connections. */
-#define MASTERS_SLOT SCOREBOARD_SLOTS
+/* Descriptors that slow and silent peers leave to those who are served at once; and, the second, to the admin worker. */
+#define WORK_RESERVE 128
+#define ADMIN_RESERVE 32
 
 static int create_shared_memory(struct program *program)
 {
     /* All that the pool's peers have open counts against one limit. */
     sandbox_raise_file_limit();
     program->board = scoreboard_create();
-    if (program->board != NULL && connections_create(&program->connections) == 0 &&
-        connections_create(&program->admin_connections) == 0) {
-        program->connections.slot = MASTERS_SLOT;
-        program->admin_connections.slot = MASTERS_SLOT;
+    uint64_t kept_bytes = (uint64_t)program->options.max_kept_bytes;
+    if (program->board != NULL && connections_create(&program->connections, WORK_RESERVE, kept_bytes) == 0 &&
+        connections_create(&program->admin_connections, ADMIN_RESERVE, kept_bytes) == 0) {
+        program->connections.slot = CONNECTIONS_MASTER;
+        program->admin_connections.slot = CONNECTIONS_MASTER;
         return 0;
     }
     log_error(&program->log, "cannot get memory to share with the workers: %s; free some", strerror(errno));
@@ -305,11 +326,11 @@ static enum exit_status run_master(struct program *program)
                  .log = &program->log,
                  .request_timeout_ns = ms_to_ns(options->request_timeout_ms),
                  .has_admin = program->admin_listener.fd >= 0,
+                 .has_acceptor = options->queue_limit > 0,
                  .work = {program->listeners, program->listener_count, &program->connections},
                  .admin = {&program->admin_listener, program->admin_listener.fd >= 0, &program->admin_connections},
                  .limits = limits_of(options),
                  .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
-                 .queue_outlives_us = program->listeners[0].is_inherited,
                  .run = run_worker,
                  .run_context = program},
         .log = &program->log,
@@ -372,6 +393,8 @@ static enum exit_status run_spawned(struct program *program)
     }
     struct worker_config worker = worker_config_for(program, 0, &files);
     worker.is_alone = true;
+    worker.queue_limit = 0;
+    program->connections.slot = 0;
     /* A web server that manages its processes starts the next one itself. */
     switch (worker_run(&worker)) {
     case WORKER_FAILED:
@@ -404,9 +427,24 @@ static enum exit_status run_mode(struct program *program, enum options_mode mode
     case MODE_POOL:
         return run_pool(program);
     default:
-        options_print_usage(stderr);
+        if (program->options.admin_listen != NULL)
+            log_error(&program->log, "--admin-listen alone is no pool: give --listen, where it takes requests, as well");
+        else
+            options_print_usage(stderr);
         return EXIT_USAGE;
     }
+}
+
+/* Whether an address comes in the list more than once, or in the other list, too. */
+static bool is_twice(const char *address, const char *list, const char *other)
+{
+    char found[ADDRESS_MAX];
+    unsigned times = 0;
+    while (list != NULL && next_address(&list, found, sizeof(found)))
+        times += strcmp(address, found) == 0;
+    while (other != NULL && next_address(&other, found, sizeof(found)))
+        times += strcmp(address, found) == 0;
+    return times > 1;
 }
 
 static int check_addresses(const struct program *program, const char *option, const char *list, unsigned most)
@@ -423,6 +461,10 @@ static int check_addresses(const struct program *program, const char *option, co
         }
         if (wrong != NULL) {
             log_error(&program->log, "cannot listen on \"%s\": %s", address, wrong);
+            return -1;
+        }
+        if (is_twice(address, program->options.listen, program->options.admin_listen)) {
+            log_error(&program->log, "%s: \"%s\" is given twice; give each address once", option, address);
             return -1;
         }
     }

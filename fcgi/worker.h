@@ -1,39 +1,30 @@
-/* worker: one process that accepts, receives, lets the application answer, and closes; one request at a time. */
+/* worker: one process that takes connections, new ones and parked ones, and has each taken a step further; one at a time. */
 #ifndef FIBCGI_WORKER_H
 #define FIBCGI_WORKER_H
 
-#include "app.h"
-#include "connections.h"
+#include "exchange.h"
 #include "listener.h"
-#include "log.h"
-#include "record.h"
-#include "scoreboard.h"
 
 /* How a worker's process exits; anything else is a failure. */
 enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11, WORKER_CUT_SHORT = 12 };
 
 /* What a worker's process needs, made by the master before it so that they can be closed after it. */
 struct worker_files {
-    int inbox;   /* memory file */
+    int inbox; /* memory files */
+    int outbox;
     int events;  /* epoll */
     int signals; /* signalfd; it reads the signals of whichever process reads it */
 };
 
 struct worker_config {
-    const struct app *app;
-    void *context;                    /* of the application */
+    struct exchange_config exchange;  /* but for its files: those are below */
     const struct listener *listeners; /* listener_count of them; connections are taken from each in turn */
     unsigned listener_count;
-    const struct log *log;
-    struct connections *connections; /* shared by the workers of these listeners */
     struct worker_files files;
-    struct slot *slot;
-    _Atomic uint32_t *order; /* enum slot_order; set by the master, or by this worker's own SIGTERM */
-    bool is_alone;           /* spawned, without a master: SIGTERM and SIGINT mean ORDER_DRAIN */
-    struct record_limits limits;
-    unsigned max_conns;       /* connections that the whole pool serves at once, for GET_VALUES */
-    uint64_t read_timeout_ns; /* for a whole request, from its connection's accept on */
-    uint64_t write_timeout_ns;
+    _Atomic uint32_t *order;   /* enum slot_order; set by the master, or by this worker's own SIGTERM */
+    bool is_alone;             /* spawned, without a master: SIGTERM and SIGINT mean ORDER_DRAIN */
+    bool is_acceptor;          /* takes connections for the others and serves none: where there is a queue_limit */
+    unsigned queue_limit;      /* connections that may wait for a worker; 0: the kernel's queue is the only one */
     uint64_t drain_timeout_ns; /* of a worker alone; in a pool the master ends a drain that takes too long */
     uint64_t max_requests;     /* leave after this many; 0: never */
 };

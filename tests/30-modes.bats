@@ -595,3 +595,17 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     cat "$BATS_TEST_TMPDIR/load"
     [ "$(tail -n 1 "$BATS_TEST_TMPDIR/load" | cut -d' ' -f2-)" = 'answered, 0 cut off' ]
 }
+
+@test "an address that is given twice is refused, also by -t" {
+    local options
+    for options in '--listen unix:/tmp/x,unix:/tmp/x' '--listen unix:/tmp/x --admin-listen unix:/tmp/x'; do
+        # shellcheck disable=SC2086
+        run "$FIBCGI" -t $options
+        [ "$status" -eq 100 ] && [[ $output == *'"unix:/tmp/x" is given twice'* ]]
+    done
+}
+
+@test "--admin-listen alone says what is missing" {
+    run "$FIBCGI" --admin-listen "unix:$BATS_TEST_TMPDIR/admin.sock" </dev/null
+    [ "$status" -eq 100 ] && [[ $output == *'give --listen'* ]]
+}

@@ -68,6 +68,7 @@ static void employ_some(struct scoreboard *board)
     counter_add(&first->refused[REFUSED_BROKEN], 2);
     counter_add(&last->refused[REFUSED_BROKEN], 3);
     counter_add(&second->refused[REFUSED_GONE], 1);
+    counter_add(&last->refused[REFUSED_SHORT], 6);
     counter_add(&board->master.timeouts, 7);
     counter_add(&board->master.restarts[RESTART_SIGNAL], 4);
     atomic_store(&board->master.workers, 3);
@@ -228,6 +229,7 @@ static void counters_add_up_over_all_slots_even_those_whose_worker_left(void **s
     expect_sample(text, "fibcgi_requests_total{code=\"503\"}", 0);
     expect_sample(text, "fibcgi_connections_refused_total{reason=\"broken\"}", 5);
     expect_sample(text, "fibcgi_connections_refused_total{reason=\"gone\"}", 1);
+    expect_sample(text, "fibcgi_connections_refused_total{reason=\"short\"}", 6);
     expect_sample(text, "fibcgi_connections_refused_total{reason=\"timeout\"}", 7);
     expect_sample(text, "fibcgi_connections_refused_total{reason=\"peer\"}", 0);
     expect_sample(text, "fibcgi_worker_restarts_total{cause=\"signal\"}", 4);
@@ -338,6 +340,42 @@ static void the_admin_worker_is_not_counted(void **state)
     expect_sample(text, "fibcgi_requests_total{code=\"200\"}", 0);
     expect_sample(text, "fibcgi_workers{state=\"busy\"}", 0);
     assert_int_equal(metrics_workers_up(board), 1);
+}
+
+static void what_the_acceptor_answers_counts_but_it_is_no_worker(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scoreboard *board = fixture->board;
+    struct slot *acceptor = &board->slots[SCOREBOARD_ACCEPTOR];
+    employ_some(board);
+    atomic_store(&board->master.pids[SCOREBOARD_ACCEPTOR], 1005);
+    slot_set_state(acceptor, SLOT_BUSY);
+    slot_count_request(acceptor, 503, 10 * CLOCK_NS_PER_US);
+    counter_add(&acceptor->refused[REFUSED_GONE], 2);
+    const char *text = prometheus(fixture);
+    expect_sample(text, "fibcgi_requests_total{code=\"503\"}", 1);
+    expect_sample(text, "fibcgi_requests_total{code=\"200\"}", 4);
+    expect_sample(text, "fibcgi_request_duration_seconds_count", 7);
+    expect_sample(text, "fibcgi_connections_refused_total{reason=\"gone\"}", 3);
+    expect_sample(text, "fibcgi_workers{state=\"busy\"}", 1);
+    assert_int_equal(metrics_workers_up(board), 2);
+    text = json(fixture, 0);
+    expect_json_part(text, "\"total\":7");
+    expect_json_part(text, "\"503\":1");
+    assert_null(strstr(text, "1005"));
+}
+
+static void what_is_open_waits_and_is_kept_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scoreboard_master *master = &fixture->board->master;
+    atomic_store(&master->connections_open, 20);
+    atomic_store(&master->connections_waiting, 12);
+    atomic_store(&master->kept_bytes, 5000000000);
+    const char *text = prometheus(fixture);
+    expect_sample(text, "fibcgi_connections_open", 20);
+    expect_sample(text, "fibcgi_connections_waiting", 12);
+    expect_sample(text, "fibcgi_kept_bytes", 5e9);
 }
 
 static void the_cpu_limit_is_in_cores_and_absent_without_one(void **state)
@@ -464,6 +502,8 @@ int main(void)
         WITH_A_BOARD(workers_are_counted_by_state_and_a_slot_without_pid_is_empty),
         WITH_A_BOARD(a_state_that_does_not_exist_counts_as_empty),
         WITH_A_BOARD(the_admin_worker_is_not_counted),
+        WITH_A_BOARD(what_the_acceptor_answers_counts_but_it_is_no_worker),
+        WITH_A_BOARD(what_is_open_waits_and_is_kept_is_told),
         WITH_A_BOARD(the_cpu_limit_is_in_cores_and_absent_without_one),
         WITH_A_BOARD(an_empty_scoreboard_is_all_zeros),
         WITH_A_BOARD(counters_of_every_size_are_written_in_full),

@@ -1,0 +1,597 @@
+#include "exchange.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "outbox.h"
+
+/* How long a peer that was turned away may take to hang up; nobody waits for it. */
+#define LINGER_NS CLOCK_NS_PER_S
+/* A request that was in hand when so many workers died is not tried again. */
+#define DEATHS_MAX 2
+/* How long the peer of a worker that died while answering may take to show that it has its answer. */
+#define ANSWERED_MS 10
+#define WARNING_INTERVAL_NS CLOCK_NS_PER_S
+/* A reader has its write timeout for so much of an answer. */
+#define ANSWER_PIECE ((uint64_t)64 * 1024)
+
+int exchange_open(struct exchange *exchange, const struct exchange_config *config)
+{
+    *exchange = (struct exchange){.config = config};
+    if (inbox_open(&exchange->inbox, config->inbox, &config->limits, config->max_conns) != 0)
+        return -1;
+    return request_init(&exchange->request);
+}
+
+void exchange_close(struct exchange *exchange)
+{
+    app_response_free(&exchange->response);
+}
+
+bool exchange_may_warn(struct exchange *exchange)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (exchange->warned_ns != 0 && now_ns - exchange->warned_ns < WARNING_INTERVAL_NS)
+        return false;
+    exchange->warned_ns = now_ns;
+    return true;
+}
+
+void exchange_warn_of_peer(struct exchange *exchange, const char *what)
+{
+    if (exchange_may_warn(exchange))
+        log_warning(exchange->config->log, "closed a connection without an answer: %s", what);
+}
+
+static void count_refused(struct exchange *exchange, enum refusal reason)
+{
+    counter_add(&exchange->config->slot->refused[reason], 1);
+}
+
+static struct connection *entry_of(const struct exchange *exchange, int connection)
+{
+    return connections_at(exchange->config->connections, connection);
+}
+
+static void set_stage(const struct exchange *exchange, int connection, enum connection_stage stage)
+{
+    connections_set_stage(exchange->config->connections, connection, stage);
+}
+
+static void drop(struct exchange *exchange, int connection)
+{
+    connections_drop(exchange->config->connections, connection);
+}
+
+static bool is_draining(const struct exchange *exchange)
+{
+    return atomic_load_explicit(exchange->config->order, memory_order_relaxed) == ORDER_DRAIN;
+}
+
+/* Too many descriptors or bytes are with peers that keep us waiting: this one has to go. */
+static void give_up(struct exchange *exchange, int connection, const char *why)
+{
+    count_refused(exchange, REFUSED_SHORT);
+    exchange_warn_of_peer(exchange, why);
+    drop(exchange, connection);
+}
+
+static void park(struct exchange *exchange, int connection, uint64_t deadline_ns, bool is_urgent)
+{
+    if (connections_park(exchange->config->connections, connection, deadline_ns, is_urgent) != 0)
+        give_up(exchange, connection, "its peer keeps us waiting, and descriptors are short");
+}
+
+/* Gives a memory file to a connection, as its store or answer. Noted before anything else can happen to it, or found by the
+ * master if not. */
+static bool give_file(struct exchange *exchange, int connection, _Atomic int32_t *place, int file, uint64_t bytes)
+{
+    if (file < 0 || !connections_keep(exchange->config->connections, connection, bytes)) {
+        if (file >= 0)
+            close(file);
+        return false;
+    }
+    atomic_store(place, file);
+    return true;
+}
+
+static void begin_opening(const struct exchange *exchange)
+{
+    atomic_store(exchange->config->connections->is_opening, 1);
+}
+
+static void end_opening(const struct exchange *exchange)
+{
+    atomic_store(exchange->config->connections->is_opening, 0);
+}
+
+/* Puts what the inbox holds where it outlives the next request. */
+static bool store(struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    const struct inbox *inbox = &exchange->inbox;
+    uint64_t counted = atomic_load(&entry->kept_bytes);
+    if (atomic_load(&entry->store) != 0)
+        return inbox->length <= counted ||
+               connections_keep(exchange->config->connections, connection, inbox->length - counted);
+    if (inbox->length == 0)
+        return true;
+    begin_opening(exchange);
+    bool is_stored = give_file(exchange, connection, &entry->store, inbox_copy(inbox), inbox->length);
+    end_opening(exchange);
+    return is_stored;
+}
+
+/* Parks a connection with what has come of its request. */
+static void park_request(struct exchange *exchange, int connection, uint64_t deadline_ns, bool is_urgent)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    if (!store(exchange, connection)) {
+        give_up(exchange, connection, "its peer keeps us waiting, and there is no room to keep what it has sent");
+        return;
+    }
+    entry->check = exchange->inbox.check;
+    entry->is_checked = exchange->inbox.length > 0;
+    park(exchange, connection, deadline_ns, is_urgent);
+}
+
+/* The peer has its answer, or none is due. What it still sends is read until it hangs up, but nobody waits for that. */
+static void linger(struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    /* Counted from the first time: who goes on sending must not put it off. */
+    uint64_t deadline_ns = clock_now_ns() + LINGER_NS;
+    if (atomic_load(&entry->stage) == STAGE_LINGERING)
+        deadline_ns = atomic_load(&entry->deadline_ns);
+    set_stage(exchange, connection, STAGE_LINGERING);
+    shutdown(connection, SHUT_WR);
+    if (inbox_drop_rest(&exchange->inbox, connection) || clock_now_ns() >= deadline_ns ||
+        connections_park(exchange->config->connections, connection, deadline_ns, false) != 0)
+        drop(exchange, connection);
+}
+
+static void count_answer(struct exchange *exchange, int connection, int status)
+{
+    uint64_t began_ns = atomic_load_explicit(&entry_of(exchange, connection)->began_ns, memory_order_relaxed);
+    slot_count_request(exchange->config->slot, status, clock_now_ns() - began_ns);
+    exchange->served++;
+}
+
+static void refuse(struct exchange *exchange, int connection, int status, const char *detail)
+{
+    request_refuse(connection, exchange->inbox.check.request_id, status, detail);
+    count_answer(exchange, connection, status);
+    linger(exchange, connection);
+}
+
+static void serve(struct exchange *exchange, int connection);
+
+/* Receives what is there of a next request. False where the web server has closed the connection, which is its right. */
+static bool receive_next(struct exchange *exchange, int connection, enum record_verdict *verdict)
+{
+    return inbox_receive(&exchange->inbox, connection, false, verdict) == 0;
+}
+
+/* Nothing has come, and a drain has begun: from now on nothing can, and what came until now is there to be read. */
+static void end_idle(struct exchange *exchange, int connection)
+{
+    enum record_verdict verdict;
+    shutdown(connection, SHUT_RD);
+    if (receive_next(exchange, connection, &verdict) && verdict == RECORD_WHOLE)
+        serve(exchange, connection);
+    else
+        drop(exchange, connection);
+}
+
+/* Keeps a connection for the next request; what has come of that already is in the inbox. */
+static void keep(struct exchange *exchange, int connection)
+{
+    struct connections *connections = exchange->config->connections;
+    struct connection *entry = entry_of(exchange, connection);
+    uint64_t now_ns = clock_now_ns();
+    inbox_next(&exchange->inbox);
+    connections_keep_nothing(connections, connection);
+    atomic_store(&entry->deaths, 0);
+    if (exchange->inbox.length > 0) {
+        /* Behind those who have waited longer. */
+        atomic_store(&entry->began_ns, now_ns);
+        set_stage(exchange, connection, STAGE_RECEIVING);
+        park_request(exchange, connection, now_ns + exchange->config->read_timeout_ns, true);
+        return;
+    }
+    connections_close_file(&entry->store);
+    set_stage(exchange, connection, STAGE_IDLE);
+    if (is_draining(exchange))
+        end_idle(exchange, connection);
+    else if (connections_park(connections, connection, now_ns + exchange->config->idle_timeout_ns, false) != 0)
+        drop(exchange, connection);
+}
+
+/* All of the answer is out. */
+static void conclude(struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    set_stage(exchange, connection, STAGE_ANSWERED);
+    if (atomic_load_explicit(&entry->is_kept, memory_order_relaxed) == 0) {
+        drop(exchange, connection);
+        return;
+    }
+    connections_close_file(&entry->answer);
+    keep(exchange, connection);
+}
+
+static void end_unserved(struct exchange *exchange, int connection, enum record_end_status status)
+{
+    uint8_t end[RECORD_END_SIZE];
+    record_write_end(end, exchange->inbox.check.request_id, status);
+    if (send(connection, end, sizeof(end), MSG_NOSIGNAL) < 0)
+        errno = 0;
+    count_refused(exchange, status == RECORD_UNKNOWN_ROLE ? REFUSED_BROKEN : REFUSED_ABORTED);
+}
+
+/* The web server goes on using the connection on which it gave up one request. */
+static void end_aborted(struct exchange *exchange, int connection)
+{
+    end_unserved(exchange, connection, RECORD_REQUEST_COMPLETE);
+    if (exchange->inbox.check.keep_connection)
+        keep(exchange, connection);
+    else
+        linger(exchange, connection);
+}
+
+/* A request that is whole but not to be served, or not a request. */
+static void turn_away(struct exchange *exchange, int connection, enum record_verdict verdict)
+{
+    switch (verdict) {
+    case RECORD_PARAMS_TOO_LARGE:
+        refuse(exchange, connection, 431, "The request's header is larger than this server takes.");
+        break;
+    case RECORD_BODY_TOO_LARGE:
+        refuse(exchange, connection, 413, "The request's body is larger than this server takes.");
+        break;
+    case RECORD_PARAMS_UNSAFE:
+        refuse(exchange, connection, 400, "The request has a NUL byte in its path or header.");
+        break;
+    case RECORD_OTHER_ROLE:
+        end_unserved(exchange, connection, RECORD_UNKNOWN_ROLE);
+        linger(exchange, connection);
+        break;
+    case RECORD_ABORTED:
+        end_aborted(exchange, connection);
+        break;
+    default:
+        count_refused(exchange, REFUSED_BROKEN);
+        exchange_warn_of_peer(exchange, exchange->inbox.check.broken);
+        drop(exchange, connection);
+        break;
+    }
+}
+
+/* The client has given up: the web server has closed the connection, or passed the client's FIN on. A client that only
+ * closes its sending side is taken for gone as well, as most web servers do. */
+static bool is_gone(int connection)
+{
+    struct pollfd peer = {.fd = connection, .events = POLLRDHUP};
+    return poll(&peer, 1, 0) == 1;
+}
+
+/* Nothing is computed. A web server that is still there gets an answer for its log rather than a broken connection. */
+static void turn_away_gone(struct exchange *exchange, int connection)
+{
+    connections_note_gone(exchange->config->connections);
+    request_refuse(connection, exchange->inbox.check.request_id, 503, "The client has left.");
+    count_refused(exchange, REFUSED_GONE);
+    linger(exchange, connection);
+}
+
+static bool may_be_repeated(const struct app_request *request)
+{
+    return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+}
+
+/* Lets the application answer; or answers for it where the request must not reach it (again). */
+static void fill_response(struct exchange *exchange, int connection, struct app_response *response)
+{
+    const struct exchange_config *config = exchange->config;
+    const struct app_request *request = &exchange->request.app;
+    uint32_t deaths = atomic_load(&entry_of(exchange, connection)->deaths);
+    if (deaths >= DEATHS_MAX) {
+        log_error(config->log, "%s %.200s?%.200s was in hand when %u workers died; it is answered with 500",
+                  request->method, request->path, request->query, deaths);
+        app_problem(response, 500, "The workers that served this request died.", "");
+    } else if (deaths > 0 && !may_be_repeated(request)) {
+        log_error(config->log,
+                  "%s %.200s was in hand when a worker died, and may not be repeated; it is answered with 500",
+                  request->method, request->path);
+        app_problem(response, 500, "The worker that served this request died.", "");
+    } else if (request_is_truncated(&exchange->request)) {
+        app_problem(response, 400, "The request's body is shorter than its Content-Length.", "");
+    } else {
+        config->app->serve(config->context, request, response);
+    }
+}
+
+/* Parks a connection whose answer is on its way, with the answer, and what has come of the next request. */
+static void park_answer(struct exchange *exchange, int connection, int file, uint64_t deadline_ns)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    uint64_t length = atomic_load(&entry->answer_length);
+    bool is_stored = store(exchange, connection);
+    if (is_stored && atomic_load(&entry->answer) == 0) {
+        begin_opening(exchange);
+        is_stored = give_file(exchange, connection, &entry->answer, outbox_copy(file, length), length);
+        end_opening(exchange);
+    }
+    if (is_stored)
+        park(exchange, connection, deadline_ns, false);
+    else
+        give_up(exchange, connection, "its peer does not read its answer, and there is no room to keep it");
+}
+
+/* Sends on; parks the connection where its peer does not read as fast. */
+static void send_on(struct exchange *exchange, int connection, int file, uint64_t deadline_ns)
+{
+    uint64_t pieces = outbox_sent(file) / ANSWER_PIECE;
+    switch (outbox_send(file, connection, atomic_load(&entry_of(exchange, connection)->answer_length))) {
+    case OUTBOX_SENT:
+        conclude(exchange, connection);
+        break;
+    case OUTBOX_FAILED:
+        count_refused(exchange, REFUSED_ABORTED);
+        drop(exchange, connection);
+        break;
+    case OUTBOX_MORE:
+        if (outbox_sent(file) / ANSWER_PIECE > pieces)
+            deadline_ns = clock_now_ns() + exchange->config->write_timeout_ns;
+        park_answer(exchange, connection, file, deadline_ns);
+        break;
+    }
+}
+
+/* The request up to end has been dealt with: what is behind it belongs to the next. */
+static void drop_request(struct exchange *exchange, int connection, uint64_t end)
+{
+    struct inbox *inbox = &exchange->inbox;
+    inbox->check.offset = end < inbox->length ? (size_t)end : inbox->length;
+    inbox_next(inbox);
+    atomic_store(&entry_of(exchange, connection)->end, 0);
+}
+
+/* Has libfcgi write the answer into a memory file. Returns its length; or -1, logged. */
+static int64_t write_answer(struct exchange *exchange, int file)
+{
+    int64_t length = -1;
+    if (outbox_begin(file) == 0 && request_answer(&exchange->request, &exchange->response, file) == 0)
+        length = outbox_finish(file);
+    if (length < 0)
+        log_error(exchange->config->log, "no memory for an answer; its connection is closed");
+    return length;
+}
+
+/* By way of a memory file: what its reader may not take at once, and what must not be sent twice after a death. */
+static void answer_from_file(struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    int file = exchange->config->outbox;
+    int64_t length = write_answer(exchange, file);
+    if (length < 0) {
+        drop(exchange, connection);
+        return;
+    }
+    atomic_store(&entry->answer_length, (uint64_t)length);
+    atomic_store(&entry->end, exchange->inbox.check.offset);
+    set_stage(exchange, connection, STAGE_SENDING);
+    drop_request(exchange, connection, exchange->inbox.check.offset);
+    send_on(exchange, connection, file, clock_now_ns() + exchange->config->write_timeout_ns);
+}
+
+static void answer(struct exchange *exchange, int connection)
+{
+    bool is_kept = atomic_load_explicit(&entry_of(exchange, connection)->is_kept, memory_order_relaxed) != 0;
+    count_answer(exchange, connection, exchange->response.status);
+    connections_note_served(exchange->config->connections);
+    if (is_kept || !request_fits_one_write(&exchange->request, &exchange->response)) {
+        answer_from_file(exchange, connection);
+        return;
+    }
+    set_stage(exchange, connection, STAGE_ANSWERING);
+    request_answer(&exchange->request, &exchange->response, connection);
+    conclude(exchange, connection);
+}
+
+static void serve(struct exchange *exchange, int connection)
+{
+    struct slot *slot = exchange->config->slot;
+    struct connection *entry = entry_of(exchange, connection);
+    atomic_store_explicit(&entry->is_kept, exchange->inbox.check.keep_connection, memory_order_relaxed);
+    /* Before libfcgi: a request that brings down its parser counts as one that kills workers, too. */
+    set_stage(exchange, connection, STAGE_SERVING);
+    inbox_commit(&exchange->inbox);
+    if (request_parse(&exchange->request, &exchange->inbox) != 0) {
+        log_error(exchange->config->log,
+                  "libfcgi refused a request that was checked; this worker ends. Please report it");
+        exchange->is_broken = true;
+        /* It has closed what it was reading from. */
+        if (exchange->inbox.source == connection)
+            connections_forget(exchange->config->connections, connection);
+        return;
+    }
+    atomic_store_explicit(&slot->busy_since_ns, clock_now_ns(), memory_order_relaxed);
+    slot_set_state(slot, SLOT_BUSY);
+    app_response_reset(&exchange->response);
+    fill_response(exchange, connection, &exchange->response);
+    atomic_store_explicit(&slot->busy_since_ns, 0, memory_order_relaxed);
+    answer(exchange, connection);
+}
+
+static void take_up(struct exchange *exchange, int connection, enum record_verdict verdict)
+{
+    const struct inbox *inbox = &exchange->inbox;
+    uint64_t began_ns = atomic_load_explicit(&entry_of(exchange, connection)->began_ns, memory_order_relaxed);
+    if (verdict == RECORD_MORE)
+        park_request(exchange, connection, began_ns + exchange->config->read_timeout_ns, false);
+    else if (verdict != RECORD_WHOLE)
+        turn_away(exchange, connection, verdict);
+    else if (inbox->length > inbox->check.offset && record_is_aborted(&inbox->check, inbox->bytes, inbox->length))
+        end_aborted(exchange, connection);
+    else
+        serve(exchange, connection);
+}
+
+/* Receives what is there of the request; serves it when it is whole and its client is still there. */
+static void proceed(struct exchange *exchange, int connection, bool is_first)
+{
+    enum record_verdict verdict;
+    slot_set_state(exchange->config->slot, SLOT_READING);
+    if (inbox_receive(&exchange->inbox, connection, is_first, &verdict) != 0) {
+        count_refused(exchange, REFUSED_ABORTED);
+        drop(exchange, connection);
+    } else if (verdict == RECORD_WHOLE && is_gone(connection)) {
+        turn_away_gone(exchange, connection);
+    } else {
+        take_up(exchange, connection, verdict);
+    }
+}
+
+void exchange_begin(struct exchange *exchange, int connection)
+{
+    inbox_begin(&exchange->inbox, &entry_of(exchange, connection)->taken);
+    proceed(exchange, connection, true);
+    inbox_leave(&exchange->inbox);
+}
+
+/* Something has come on a kept connection, or a drain has begun. */
+static void wake(struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    enum record_verdict verdict;
+    atomic_store(&entry->began_ns, clock_now_ns());
+    if (!receive_next(exchange, connection, &verdict)) {
+        drop(exchange, connection);
+    } else if (exchange->inbox.length > 0) {
+        set_stage(exchange, connection, STAGE_RECEIVING);
+        if (verdict == RECORD_WHOLE && is_gone(connection))
+            turn_away_gone(exchange, connection);
+        else
+            take_up(exchange, connection, verdict);
+    } else if (is_draining(exchange)) {
+        end_idle(exchange, connection);
+    } else {
+        park(exchange, connection, atomic_load(&entry->deadline_ns), false);
+    }
+}
+
+/* Whether the worker that died while it answered had sent the answer: it is one write, so all of it or nothing is out. It
+ * lies unread in the peer's queue, or the peer has read it and hangs up in a moment. */
+static bool has_been_answered(int connection)
+{
+    int unread = 0;
+    struct pollfd peer = {.fd = connection, .events = POLLIN | POLLRDHUP};
+    return (ioctl(connection, SIOCOUTQ, &unread) == 0 && unread > 0) || poll(&peer, 1, ANSWERED_MS) == 1;
+}
+
+/* Takes up the request that a worker had in hand when it died. */
+static void repeat(struct exchange *exchange, int connection)
+{
+    const struct connection *entry = entry_of(exchange, connection);
+    /* If the whole request is in the store, what lies in the socket is the same again, or nothing. */
+    if (exchange->inbox.length > 0 && atomic_load(&entry->is_kept) == 0)
+        inbox_drop_rest(&exchange->inbox, connection);
+    /* Until it is with the application again, a death is not on its account. */
+    set_stage(exchange, connection, STAGE_RECEIVING);
+    proceed(exchange, connection, false);
+}
+
+/* Goes on where the answer may be out, or is. */
+static void resume_answer(struct exchange *exchange, int connection, enum connection_stage stage)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    uint64_t end = atomic_load(&entry->end);
+    switch (stage) {
+    case STAGE_SENDING:
+        if (end > 0)
+            drop_request(exchange, connection, end);
+        send_on(exchange, connection, atomic_load(&entry->answer), atomic_load(&entry->deadline_ns));
+        break;
+    case STAGE_ANSWERED:
+        conclude(exchange, connection);
+        break;
+    case STAGE_LINGERING:
+        linger(exchange, connection);
+        break;
+    default:
+        set_stage(exchange, connection, STAGE_UNSURE);
+        if (has_been_answered(connection))
+            linger(exchange, connection);
+        else
+            repeat(exchange, connection);
+        break;
+    }
+}
+
+static void resume(struct exchange *exchange, int connection)
+{
+    enum connection_stage stage = connections_stage(exchange->config->connections, connection);
+    switch (stage) {
+    case STAGE_RECEIVING:
+        proceed(exchange, connection, false);
+        break;
+    case STAGE_WAITING:
+        atomic_store(&entry_of(exchange, connection)->began_ns, clock_now_ns());
+        set_stage(exchange, connection, STAGE_RECEIVING);
+        proceed(exchange, connection, true);
+        break;
+    case STAGE_SERVING:
+        repeat(exchange, connection);
+        break;
+    case STAGE_IDLE:
+        wake(exchange, connection);
+        break;
+    default:
+        resume_answer(exchange, connection, stage);
+        break;
+    }
+}
+
+void exchange_resume(struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    if (inbox_resume(&exchange->inbox, &entry->taken, connection, atomic_load(&entry->store),
+                     entry->is_checked ? &entry->check : NULL) != 0) {
+        log_error(exchange->config->log, "cannot read a parked request: %s; its connection is closed", strerror(errno));
+        drop(exchange, connection);
+        return;
+    }
+    entry->is_checked = false;
+    resume(exchange, connection);
+    inbox_leave(&exchange->inbox);
+}
+
+void exchange_abandon(struct exchange *exchange, int connection)
+{
+    connections_note_gone(exchange->config->connections);
+    count_refused(exchange, REFUSED_GONE);
+    drop(exchange, connection);
+}
+
+void exchange_refuse(struct exchange *exchange, int connection)
+{
+    enum record_verdict verdict;
+    struct connection *entry = entry_of(exchange, connection);
+    inbox_begin(&exchange->inbox, &entry->taken);
+    if (inbox_receive(&exchange->inbox, connection, true, &verdict) != 0)
+        drop(exchange, connection);
+    else if (verdict == RECORD_WHOLE)
+        refuse(exchange, connection, 503, "Too many requests are waiting; try again in a moment.");
+    else if (verdict == RECORD_MORE)
+        park_request(exchange, connection, atomic_load(&entry->began_ns) + exchange->config->read_timeout_ns, false);
+    else
+        turn_away(exchange, connection, verdict);
+    inbox_leave(&exchange->inbox);
+}
