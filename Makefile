@@ -67,7 +67,7 @@ $(BUILD)/obj/fib.gcda: fcgi/fib.c fcgi/fib.h fcgi/profile/train.c Makefile | $(B
 	mv $(BUILD)/profile/fib.gcda $@
 endif
 
--include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/unit/*.d)
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/fixture-application.d $(BUILD)/unit/*.d)
 
 $(BUILD)/obj $(BUILD)/unit $(BUILD)/profile:
 	mkdir -p $@
@@ -75,6 +75,10 @@ $(BUILD)/obj $(BUILD)/unit $(BUILD)/profile:
 # A unit test is linked with every module but main.
 $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(APPLICATION_OBJECTS)) $(LIBRARY) | $(BUILD)/unit
 	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lfcgi -lcmocka
+
+# An application of the tests' own, in the same pool.
+$(BUILD)/fixture-application: tests/fixtures/application.c $(LIBRARY)
+	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -lfcgi
 
 need-build:
 	@.ci/need $(PACKAGES_BUILD)
@@ -90,8 +94,8 @@ run: need-run
 	@PORT=$(PORT) conf/lighttpd/run $(BUILD)/fibcgi
 
 test: need-test
-	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS)
-	@FIBCGI=$(abspath $(BUILD)/fibcgi) UNIT="$(abspath $(UNIT_TESTS))" tests/run $(TESTS)
+	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application
+	@FIBCGI=$(abspath $(BUILD)/fibcgi) APPLICATION=$(abspath $(BUILD)/fixture-application) UNIT="$(abspath $(UNIT_TESTS))" tests/run $(TESTS)
 
 check-asan:
 	@$(MAKE) --no-print-directory test BUILD=build/asan PROFILE=0 \
