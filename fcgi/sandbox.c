@@ -2,13 +2,21 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* Thousandths of the memory there is (the cgroup's, the machine's) that a worker counts for beyond what it uses: more than a
+ * master ever takes, and little enough that outside a cgroup somebody else's hog still goes first. */
+#define OOM_SCORE_MORE 50
+#define OOM_SCORE_MAX 1000
 
 static bool parse_id(const char *text, unsigned *id)
 {
@@ -88,6 +96,30 @@ void sandbox_raise_file_limit(void)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void raise_oom_score(int file)
+{
+    char text[32] = "";
+    if (read(file, text, sizeof(text) - 1) <= 0)
+        return;
+    long score = strtol(text, NULL, 10) + OOM_SCORE_MORE;
+    snprintf(text, sizeof(text), "%ld", score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
+    if (pwrite(file, text, strlen(text), 0) < 0)
+        errno = 0;
+}
+
+void sandbox_die_before_parent(void)
+{
+    /* Who gave up root is not dumpable, and its files in /proc are root's: for as long as it takes to open this one. */
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    prctl(PR_SET_DUMPABLE, 1);
+    int file = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    prctl(PR_SET_DUMPABLE, dumpable == 1);
+    if (file < 0)
+        return;
+    raise_oom_score(file);
+    close(file);
 }
 
 bool sandbox_die_with_parent(pid_t parent)

@@ -27,6 +27,10 @@ int sandbox_seal(void);
 /* Raises the limit on open files as far as it may be raised (RLIMIT_NOFILE, soft to hard). */
 void sandbox_raise_file_limit(void);
 
+/* Where memory runs out, the kernel takes this process rather than its parent (oom_score_adj of proc(5), a little higher
+ * than it was). Without /proc nothing changes. */
+void sandbox_die_before_parent(void);
+
 /* This process is killed when its parent dies. False where parent (its pid as it was before the fork) is gone already. */
 bool sandbox_die_with_parent(pid_t parent);
 

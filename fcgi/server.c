@@ -164,6 +164,8 @@ static void run_worker(void *context, unsigned slot, const struct worker_files *
     if (!sandbox_die_with_parent(program->master_pid))
         _exit(WORKER_FAILED);
     set_title(slot);
+    if (slot != SCOREBOARD_ADMIN)
+        sandbox_die_before_parent();
     /* A Ctrl-C at a terminal goes to the whole process group: it is the master's to pass on. */
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);

@@ -216,6 +216,26 @@ eat_twice() {
     calls_are /eat "$((2 * TIMES))"
 }
 
+score_of() { cat "/proc/$1/oom_score_adj"; }
+
+@test "the kernel takes a worker rather than the master when memory runs out, also where the pool gave up root" {
+    local own worker as
+    own=$(score_of $$)
+    chmod 755 "$DIR"
+    for as in "" "--user nobody"; do
+        # shellcheck disable=SC2086
+        start_pool --workers 2 $as
+        [ "$(score_of "$POOL")" -eq "$own" ]
+        for worker in $(worker_pids); do
+            [ "$(score_of "$worker")" -eq "$((own < 950 ? own + 50 : 1000))" ]
+            # What the pool's user may see of a worker that gave up root is as little as before.
+            [ -z "$as" ] || [ "$(stat -c %U "/proc/$worker/environ")" = root ]
+        done
+        [ "$(score_of "$(pgrep -P "$POOL" -f 'fibcgi: admin')")" -eq "$own" ]
+        stop "$POOL" QUIT
+    done
+}
+
 # --- Time
 
 @test "a request that takes longer than --request-timeout is stopped; a GET is called once more, then it gets 500" {
