@@ -59,6 +59,12 @@ static void note(const struct inbox *inbox, size_t pending)
     atomic_store_explicit(inbox->taken, TAKEN(inbox->length, pending), memory_order_release);
 }
 
+static void note_written(struct inbox *inbox, size_t end)
+{
+    if (inbox->file == inbox->own && end > inbox->written)
+        inbox->written = end;
+}
+
 void inbox_begin(struct inbox *inbox, _Atomic uint64_t *taken)
 {
     inbox->taken = taken;
@@ -126,6 +132,7 @@ static ssize_t take(struct inbox *inbox, int connection, bool can_tell)
     if (got > 0)
         inbox->length += (size_t)got;
     note(inbox, 0);
+    note_written(inbox, inbox->length);
     return got;
 }
 
@@ -162,6 +169,8 @@ static int collect(struct inbox *inbox, int connection, enum record_verdict *ver
 static bool is_whole_in_socket(struct inbox *inbox, int connection)
 {
     ssize_t seen = recv(connection, inbox->bytes, inbox->capacity, MSG_PEEK);
+    if (seen > 0)
+        note_written(inbox, (size_t)seen);
     if (seen <= 0 || seen > LIBFCGI_READ)
         return false;
     enum record_verdict verdict = record_check(&inbox->check, inbox->bytes, (size_t)seen);
@@ -227,8 +236,9 @@ void inbox_leave(struct inbox *inbox)
         munmap(inbox->bytes, inbox->capacity);
         inbox->file = inbox->own;
         inbox->bytes = inbox->own_bytes;
-    } else if (inbox->length > KEPT_BYTES) {
-        madvise(inbox->bytes + KEPT_BYTES, inbox->capacity - KEPT_BYTES, MADV_REMOVE);
     }
+    if (inbox->written > KEPT_BYTES)
+        madvise(inbox->own_bytes + KEPT_BYTES, inbox->capacity - KEPT_BYTES, MADV_REMOVE);
+    inbox->written = 0;
     inbox->length = 0;
 }

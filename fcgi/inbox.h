@@ -26,6 +26,7 @@ struct inbox {
     uint8_t *bytes;     /* …and its bytes */
     size_t capacity;
     size_t length;             /* bytes of the connection in hand */
+    size_t written;            /* how far its own file may be in memory */
     struct record_check check; /* what was found out about them */
     int source;                /* the descriptor from which libfcgi is to read a whole request */
     /* Where it notes what has left the socket, for whoever goes on after the worker's death: in the low half the bytes that
