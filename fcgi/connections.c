@@ -409,11 +409,19 @@ static bool is_loss(enum connection_stage stage)
     return stage != STAGE_LINGERING && stage != STAGE_IDLE;
 }
 
-/* Gives one up where its time is over; true where that costs its peer something. */
+/* Whether the next step is ours: it wants a worker, and all of them are busy. */
+static bool waits_for_us(const struct connections *connections, int fd)
+{
+    bool is_sending = connections_stage(connections, fd) == STAGE_SENDING;
+    struct pollfd peer = {.fd = fd, .events = is_sending ? POLLOUT : POLLIN};
+    return atomic_load(&connections_at(connections, fd)->is_urgent) != 0 || poll(&peer, 1, 0) == 1;
+}
+
+/* Gives one up where its peer's time is over; true where that costs its peer something. */
 static bool sweep_one(struct connections *connections, int fd, uint64_t now_ns)
 {
     const struct connection *connection = connections_at(connections, fd);
-    if (atomic_load(&connection->deadline_ns) > now_ns || !claim(connections, fd))
+    if (atomic_load(&connection->deadline_ns) > now_ns || waits_for_us(connections, fd) || !claim(connections, fd))
         return false;
     /* It may have been taken and parked again since. */
     uint64_t deadline_ns = atomic_load(&connection->deadline_ns);

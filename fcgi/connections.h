@@ -143,8 +143,8 @@ void connections_bequeath(struct connections *connections, int fd, int *inbox, i
 /* Watches every parked connection anew, for a worker may have died in the middle of parking one. */
 void connections_watch_again(struct connections *connections);
 
-/* Gives up the parked connections whose time is over, and counts anew what kills may have miscounted. Returns how many had
- * something to lose. */
+/* Gives up the parked connections whose peer's time is over (not those that wait for a worker), and counts anew what kills
+ * may have miscounted. Returns how many had something to lose. */
 unsigned connections_sweep(struct connections *connections, uint64_t now_ns);
 
 /* Takes care of a connection that a worker accepted and died before it could hold it. True where nobody had it. */

@@ -30,6 +30,7 @@
 
 struct death {
     enum restart_cause cause;
+    bool was_serving; /* a request was with the application: that is what it died of, not of its start */
     char how[64];
 };
 
@@ -220,11 +221,11 @@ static struct death describe_death(const struct pool_worker *worker, int status)
     return death;
 }
 
-static bool died_young(const struct pool *pool, unsigned slot, enum restart_cause cause, uint64_t now_ns)
+static bool died_young(const struct pool *pool, unsigned slot, const struct death *death, uint64_t now_ns)
 {
     const struct pool_worker *worker = &pool->workers[slot];
     uint64_t answered = counter_read(&pool->config.board->slots[slot].requests) - worker->requests_at_start;
-    return (cause == RESTART_EXIT || cause == RESTART_SIGNAL) && answered == 0 &&
+    return (death->cause == RESTART_EXIT || death->cause == RESTART_SIGNAL) && !death->was_serving && answered == 0 &&
            now_ns - worker->started_ns < POOL_YOUNG_NS;
 }
 
@@ -233,7 +234,7 @@ static void plan_successor(struct pool *pool, unsigned slot, const struct death 
 {
     struct pool_worker *worker = &pool->workers[slot];
     bool has_done_its_drain = pool->is_draining && death->cause == RESTART_ROLL;
-    worker->deaths_in_youth = died_young(pool, slot, death->cause, now_ns) ? worker->deaths_in_youth + 1 : 0;
+    worker->deaths_in_youth = died_young(pool, slot, death, now_ns) ? worker->deaths_in_youth + 1 : 0;
     worker->spawn_at_ns = 0;
     if (!is_wanted(pool, slot) || has_done_its_drain)
         return;
@@ -268,13 +269,15 @@ static void settle_closed(struct pool *pool, unsigned slot, uint64_t now_ns)
 }
 
 /* Passes on what a dead worker had in hand, with the files in which its request and answer lie, and closes what was its
- * own. */
-static void settle_estate(struct pool *pool, unsigned slot, uint64_t now_ns)
+ * own. Returns whether a request was with the application. */
+static bool settle_estate(struct pool *pool, unsigned slot, uint64_t now_ns)
 {
     struct pool_worker *worker = &pool->workers[slot];
     struct connections *connections = service_of(pool, slot)->connections;
+    bool was_serving = false;
     int fd = -1;
     while ((fd = connections_held_by(connections, slot, fd + 1)) >= 0) {
+        was_serving |= connections_stage(connections, fd) == STAGE_SERVING;
         connections_bequeath(connections, fd, &worker->files.inbox, &worker->files.outbox, now_ns,
                              now_ns + HEIR_TIME_NS);
         counter_add(&pool->config.board->master.replays, 1);
@@ -282,6 +285,7 @@ static void settle_estate(struct pool *pool, unsigned slot, uint64_t now_ns)
     settle_closed(pool, slot, now_ns);
     worker_close_files(&worker->files);
     connections_watch_again(connections);
+    return was_serving;
 }
 
 static bool is_anybody_opening(const struct pool *pool)
@@ -395,7 +399,7 @@ static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
     pid_t pid = worker->pid;
     worker->pid = 0;
     atomic_store(&pool->config.board->master.pids[slot], 0);
-    settle_estate(pool, slot, now_ns);
+    death.was_serving = settle_estate(pool, slot, now_ns);
     if (death.cause != RESTART_ROLL && death.cause != RESTART_MAX_REQUESTS) {
         pool->scan_at_ns = now_ns;
         pool->scan_until_ns = now_ns + SCAN_TIME_NS;

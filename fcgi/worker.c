@@ -208,11 +208,12 @@ static bool serve_waiting(struct worker *worker)
     return connection >= 0;
 }
 
-static void serve_parked(struct worker *worker)
+static bool serve_parked(struct worker *worker)
 {
     int connection = connections_take(worker->connections);
     if (connection >= 0)
         exchange_resume(&worker->exchange, connection);
+    return connection >= 0;
 }
 
 /* A listener is ready. What waits came before it, and goes first; but not where the newest is to. */
@@ -289,6 +290,19 @@ static bool drains(const struct worker_config *config, const struct listener *li
     return config->is_alone || !listener->is_inherited;
 }
 
+/* What the pool has in hand goes before what is queued. False where nothing is there. */
+static bool serve_any(struct worker *worker)
+{
+    const struct worker_config *config = worker->config;
+    if (serve_parked(worker) || serve_waiting(worker))
+        return true;
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        if (drains(config, &config->listeners[i]) && serve_new(worker, &config->listeners[i]))
+            return true;
+    }
+    return false;
+}
+
 /* Answers what was queued when the drain began, and what the pool holds; on a shut socket nothing can come after it. On one
  * that outlives us new connections may never end, so a worker without a master stops by itself. Returns false where it ran
  * out of time. */
@@ -296,17 +310,18 @@ static bool drain(struct worker *worker)
 {
     const struct worker_config *config = worker->config;
     uint64_t deadline_ns = config->is_alone ? clock_now_ns() + config->drain_timeout_ns : UINT64_MAX;
-    for (unsigned i = 0; i < config->listener_count; i++) {
-        /* A shut socket is readable for ever. */
+    /* A shut socket is readable for ever. */
+    for (unsigned i = 0; i < config->listener_count; i++)
         epoll_ctl(config->files.events, EPOLL_CTL_DEL, config->listeners[i].fd, NULL);
-        while (is_draining(worker, deadline_ns) && drains(config, &config->listeners[i]) &&
-               serve_new(worker, &config->listeners[i]))
-            ;
-    }
     if (is_draining(worker, deadline_ns))
         connections_hurry(worker->connections);
-    while (is_draining(worker, deadline_ns) && connections_left(worker->connections) > 0)
+    while (is_draining(worker, deadline_ns)) {
+        if (serve_any(worker))
+            continue;
+        if (connections_left(worker->connections) == 0)
+            break;
         wait_and_work(worker, DRAIN_STEP_MS);
+    }
     return clock_now_ns() < deadline_ns;
 }
 

@@ -162,6 +162,20 @@ crash_twice() {
     calls_are /crash "$((2 * TIMES))"
 }
 
+@test "requests that crash make nobody else wait: the next worker starts at once, however many there are" {
+    local i clients=()
+    start_stack --workers 1
+    for i in 1 2 3 4 5 6 7 8; do
+        ask_beside "$i" &
+        clients+=("$!")
+    done
+    wait "${clients[@]}"
+    for i in 1 2 3 4 5 6 7 8; do grep -q 'Status: 500' "$DIR/beside.$i"; done
+    calls_are /crash 16
+    [ "$(log_count 'the next one starts in')" -eq 0 ]
+}
+ask_beside() { timeout 30 "$ASK" "$SOCKET" GET /crash </dev/null >"$DIR/beside.$1" 3>&-; }
+
 @test "an application that leaves by exit(0) in a request is treated as one that crashed" {
     start_stack --workers 1
     get '/crash?signal=0'
@@ -359,4 +373,39 @@ post_is_read() {
         [ "$(grep -c '^.$' "$DIR/answer")" -eq 1 ]
         answer_has "Content-Length: $size"
     done
+}
+
+# The connections in the queues of both sockets.
+queue_is() { [ "$(ss -xlH | awk -v path="$SOCKET" 'index($5, path) == 1 { sum += $3 } END { print sum + 0 }')" -eq "$1" ]; }
+
+@test "what a killed worker had in hand goes before the queue, also in a drain" {
+    start_pool --workers 1
+    local i
+    start_lighttpd
+    curl -sS --max-time 60 -o /dev/null -w '%{http_code}\n' "$URL/sleep?ms=3000" >"$DIR/codes" 2>&1 3>&- &
+    wait_for 5 in_flight 1
+    for i in 1 2 3 4 5; do
+        curl -sS --max-time 60 -o /dev/null -w '%{http_code}\n' "$URL/sleep?ms=2500" >>"$DIR/codes" 2>&1 3>&- &
+    done
+    wait_for 10 queue_is 5
+    kill -TERM "$POOL"
+    wait_for 5 log_has draining
+    kill -KILL "$(worker_pids)"
+    STOP_STATUS=0
+    wait "$POOL" || STOP_STATUS=$?
+    [ "$STOP_STATUS" -eq 0 ]
+    wait_for 5 eval "[ \$(wc -l <'$DIR/codes') -eq 6 ]"
+    cat "$DIR/codes"
+    [ "$(grep -cx 200 "$DIR/codes")" -eq 6 ]
+}
+
+@test "a request that came in time is served, however long the workers were busy" {
+    start_pool --workers 1 --read-timeout 1s
+    timeout 30 "$REPO/tests/fixtures/in-halves.py" "$SOCKET" /echo 300 >"$DIR/halves" 3>&- &
+    local halves=$!
+    wait_for 5 grep -q 'first half' "$DIR/halves"
+    ask GET /sleep ms=3000 </dev/null
+    wait "$halves"
+    cat "$DIR/halves"
+    grep -q '^Status: 200' "$DIR/halves"
 }

@@ -122,6 +122,15 @@ static void take(struct fixture *fixture)
     assert_int_equal(connections_take(&fixture->connections), fixture->fd);
 }
 
+/* Takes and closes all that want a worker; returns how many. */
+static unsigned drop_all(struct fixture *fixture)
+{
+    unsigned dropped = 0;
+    for (int fd; (fd = connections_take(&fixture->connections)) >= 0; dropped++)
+        connections_drop(&fixture->connections, fd);
+    return dropped;
+}
+
 static int take_waiting(struct connections *connections)
 {
     bool has_left;
@@ -923,18 +932,36 @@ static void a_held_connection_is_not_given_up_however_late(void **state)
 static void giving_up_who_lingers_or_is_idle_costs_nobody_anything(void **state)
 {
     struct fixture *fixture = *state;
-    int fds[7], peers[7];
-    static const enum connection_stage stages[] = {STAGE_LINGERING, STAGE_RECEIVING, STAGE_IDLE,   STAGE_UNSURE,
-                                                   STAGE_LINGERING, STAGE_SENDING,   STAGE_WAITING};
+    int fds[6], peers[6];
+    static const enum connection_stage stages[] = {STAGE_LINGERING, STAGE_RECEIVING, STAGE_IDLE,
+                                                   STAGE_UNSURE,    STAGE_LINGERING, STAGE_WAITING};
     for (size_t i = 0; i < COUNT_OF(stages); i++)
         open_parked(fixture, stages[i], &fds[i], &peers[i]);
-    assert_int_equal(connections_sweep(&fixture->master, DEADLINE_NS + 1), 4);
+    assert_int_equal(connections_sweep(&fixture->master, DEADLINE_NS + 1), 3);
     for (size_t i = 0; i < COUNT_OF(stages); i++) {
         expect_nobodys(fixture, fds[i]);
         close(peers[i]);
     }
     expect_left(fixture, 0);
     assert_int_equal(connections_waiting(&fixture->connections), 0);
+}
+
+static void one_that_waits_for_a_worker_is_not_given_up(void **state)
+{
+    struct fixture *fixture = *state;
+    int fds[3], peers[3];
+    /* It has sent the rest of its request; it has read what was sent; its worker died. */
+    open_parked(fixture, STAGE_RECEIVING, &fds[0], &peers[0]);
+    send_from(peers[0]);
+    open_parked(fixture, STAGE_SENDING, &fds[1], &peers[1]);
+    open_parked(fixture, STAGE_RECEIVING, &fds[2], &peers[2]);
+    atomic_store(&connections_at(&fixture->connections, fds[2])->is_urgent, 1);
+    assert_int_equal(connections_sweep(&fixture->master, DEADLINE_NS + 1), 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(state_of(fixture, fds[i]), CONNECTION_PARKED);
+        close(fds[i]);
+        close(peers[i]);
+    }
 }
 
 static void a_drain_has_idle_connections_looked_at_and_no_others(void **state)
@@ -975,7 +1002,7 @@ static void a_full_cycle_leaves_no_descriptor(void **state)
         bequeath(fixture, number);
         expect_stored(fixture, "the whole request");
         if (i % 2 == 0) {
-            assert_int_equal(connections_sweep(&fixture->master, DEADLINE_NS), 1);
+            assert_int_equal(drop_all(fixture), 1);
         } else {
             assert_int_equal(connections_take(&fixture->connections), number);
             connections_drop(&fixture->connections, number);
@@ -1096,7 +1123,7 @@ static void a_store_stays_with_its_connection(void **state)
     assert_int_equal(inbox, kept);
     assert_int_equal(atomic_load(&entry(fixture)->store), file);
     expect_stored(fixture, "half a request");
-    assert_int_equal(connections_sweep(&fixture->master, DEADLINE_NS), 1);
+    assert_int_equal(drop_all(fixture), 1);
     close(inbox);
 }
 
@@ -1112,7 +1139,10 @@ static void an_answer_on_its_way_passes_to_the_connection_with_its_outbox(void *
         assert_int_equal(atomic_load(&entry(fixture)->answer), stage == STAGE_SENDING ? file : 0);
         if (stage != STAGE_SENDING)
             close(outbox);
-        connections_sweep(&fixture->master, DEADLINE_NS);
+        if (stage == STAGE_WAITING)
+            connections_drop(&fixture->connections, take_waiting(&fixture->connections));
+        else
+            assert_int_equal(drop_all(fixture), 1);
         close(fixture->peer);
         open_connection(&fixture->fd, &fixture->peer);
     }
@@ -1128,7 +1158,7 @@ static void an_answer_of_its_own_stays_with_its_connection(void **state)
     connections_bequeath(&fixture->master, fixture->fd, &none, &outbox, 1, DEADLINE_NS);
     assert_int_equal(outbox, kept);
     assert_int_equal(atomic_load(&entry(fixture)->answer), answer);
-    connections_sweep(&fixture->master, DEADLINE_NS);
+    assert_int_equal(drop_all(fixture), 1);
     assert_false(is_open(answer));
     close(outbox);
 }
@@ -1145,7 +1175,7 @@ static void of_two_that_a_worker_held_the_one_in_hand_gets_the_inbox(void **stat
         connections_bequeath(&fixture->master, fd, &inbox, &none, 1, DEADLINE_NS);
     assert_int_equal(atomic_load(&entry(fixture)->store), 0);
     assert_int_equal(atomic_load(&connections_at(&fixture->connections, second)->store), file);
-    assert_int_equal(connections_sweep(&fixture->master, DEADLINE_NS), 2);
+    assert_int_equal(drop_all(fixture), 2);
     close(second_peer);
 }
 
@@ -1425,7 +1455,8 @@ static void a_connection_is_given_up_once(void **state)
     int fds[MANY], peers[MANY];
     for (int round = 0; round < 100; round++) {
         unsigned swept[2];
-        park_many(fixture, STAGE_RECEIVING, fds, peers);
+        for (int i = 0; i < MANY; i++)
+            open_parked(fixture, STAGE_RECEIVING, &fds[i], &peers[i]);
         run_both(fixture, sweep_all, sweep_all, swept);
         assert_int_equal(swept[0] + swept[1], MANY);
         assert_int_equal(count_in_state(fixture, fds, CONNECTION_NONE), MANY);
@@ -1777,6 +1808,7 @@ int main(void)
         WITH_A_TABLE(only_connections_whose_time_is_over_are_given_up),
         WITH_A_TABLE(a_held_connection_is_not_given_up_however_late),
         WITH_A_TABLE(giving_up_who_lingers_or_is_idle_costs_nobody_anything),
+        WITH_A_TABLE(one_that_waits_for_a_worker_is_not_given_up),
         WITH_A_TABLE(a_drain_has_idle_connections_looked_at_and_no_others),
         WITH_A_TABLE(a_full_cycle_leaves_no_descriptor),
         WITH_A_TABLE(a_bequeathed_connection_is_taken_at_once),
