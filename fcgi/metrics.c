@@ -80,7 +80,8 @@ static void write_requests(struct app_response *out, const struct scoreboard *bo
     describe(out, "fibcgi_requests_total", "counter", "Requests answered, by status code.");
     for (size_t i = 0; i < SLOT_CODES; i++)
         app_printf(out, "fibcgi_requests_total{code=\"%s\"} %" PRIu64 "\n", code_name(i, code), totals->by_code[i]);
-    describe(out, "fibcgi_connections_refused_total", "counter", "Connections whose request was not served, by reason.");
+    describe(out, "fibcgi_connections_refused_total", "counter",
+             "Connections whose request was not served, by reason.");
     for (size_t i = 0; i < REFUSALS; i++)
         app_printf(out, "fibcgi_connections_refused_total{reason=\"%s\"} %" PRIu64 "\n", refusal_names[i],
                    totals->refused[i]);

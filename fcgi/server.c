@@ -430,7 +430,8 @@ static enum exit_status run_mode(struct program *program, enum options_mode mode
         return run_pool(program);
     default:
         if (program->options.admin_listen != NULL)
-            log_error(&program->log, "--admin-listen alone is no pool: give --listen, where it takes requests, as well");
+            log_error(&program->log,
+                      "--admin-listen alone is no pool: give --listen, where it takes requests, as well");
         else
             options_print_usage(stderr);
         return EXIT_USAGE;
