@@ -15,7 +15,7 @@ PORT    ?= 8080
 TESTS   ?= tests
 PROFILE ?= $(if $(findstring Free Software Foundation,$(shell $(CC) --version 2>/dev/null)),1,0)
 
-PACKAGES_BUILD := gcc libc6-dev libfcgi-dev
+PACKAGES_BUILD := gcc libc6-dev libfcgi-dev libseccomp-dev
 PACKAGES_RUN   := $(PACKAGES_BUILD) lighttpd
 PACKAGES_FUZZ  := libc6-dev libfcgi-dev clang libclang-rt-14-dev
 PACKAGES_TEST  := $(PACKAGES_RUN) bats libcmocka-dev curl jq wrk nghttp2-client spawn-fcgi strace procps iproute2 \
@@ -29,8 +29,9 @@ LDFLAGS ?= -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -MMD -MP
 
 SOURCES := $(wildcard fcgi/*.c)
-OBJECTS := $(SOURCES:fcgi/%.c=$(BUILD)/obj/%.o)
+OBJECTS := $(SOURCES:fcgi/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/filter.o
 LIBRARY := $(BUILD)/libfibcgi.a
+FIXTURES := $(patsubst %,$(BUILD)/fixtures/%,jailbreak without)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all run test unit check-asan lint bench clean need-build need-run need-test need-lint
@@ -67,9 +68,17 @@ $(BUILD)/obj/fib.gcda: fcgi/fib.c fcgi/fib.h fcgi/profile/train.c Makefile | $(B
 	mv $(BUILD)/profile/fib.gcda $@
 endif
 
--include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/fixture-application.d $(BUILD)/unit/*.d)
+# libseccomp makes the filters of system calls here, so that the program can do without it.
+$(BUILD)/obj/filter.o: $(BUILD)/filter/filter.c fcgi/filter.h | $(BUILD)/obj
+	$(CC) $(ALL_CFLAGS) -Ifcgi -c -o $@ $<
+$(BUILD)/filter/filter.c: $(BUILD)/filter/generate
+	$< >$@
+$(BUILD)/filter/generate: fcgi/filter/generate.c fcgi/filter.h fcgi/app.h Makefile | $(BUILD)/filter
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -lseccomp
 
-$(BUILD)/obj $(BUILD)/unit $(BUILD)/profile:
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/fixture-application.d $(BUILD)/fixtures/*.d $(BUILD)/unit/*.d)
+
+$(BUILD)/obj $(BUILD)/unit $(BUILD)/profile $(BUILD)/filter $(BUILD)/fixtures:
 	mkdir -p $@
 
 # A unit test is linked with every module but main.
@@ -79,6 +88,12 @@ $(BUILD)/unit/%: tests/unit/%.c $(filter-out %/main.o,$(APPLICATION_OBJECTS)) $(
 # An application of the tests' own, in the same pool.
 $(BUILD)/fixture-application: tests/fixtures/application.c $(LIBRARY)
 	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -lfcgi
+
+# An application that tries what no worker may, and a command that runs another where a part of the sandbox is missing.
+$(BUILD)/fixtures/jailbreak: tests/fixtures/jailbreak.c $(LIBRARY) | $(BUILD)/fixtures
+	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -lfcgi
+$(BUILD)/fixtures/without: tests/fixtures/without.c | $(BUILD)/fixtures
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -lseccomp
 
 need-build:
 	@.ci/need $(PACKAGES_BUILD)
@@ -94,8 +109,9 @@ run: need-run
 	@PORT=$(PORT) conf/lighttpd/run $(BUILD)/fibcgi
 
 test: need-test
-	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application
-	@FIBCGI=$(abspath $(BUILD)/fibcgi) APPLICATION=$(abspath $(BUILD)/fixture-application) UNIT="$(abspath $(UNIT_TESTS))" tests/run $(TESTS)
+	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application $(FIXTURES)
+	@FIBCGI=$(abspath $(BUILD)/fibcgi) APPLICATION=$(abspath $(BUILD)/fixture-application) \
+	  FIXTURES=$(abspath $(BUILD)/fixtures) UNIT="$(abspath $(UNIT_TESTS))" tests/run $(TESTS)
 
 check-asan:
 	@$(MAKE) --no-print-directory test BUILD=build/asan PROFILE=0 \

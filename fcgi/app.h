@@ -48,8 +48,17 @@ struct app_option {
 
 #define APP_OPTIONS_MAX 32
 
+/* What an application calls in serve() beyond computing and its connection; see confine.h. What it opens in open() needs
+ * none of them. */
+enum app_need {
+    APP_NEEDS_FILES = 1,   /* opens files by path */
+    APP_NEEDS_NETWORK = 2, /* makes sockets; to look up names it needs files, too */
+    APP_NEEDS_EXEC = 4,    /* runs programs: with all that those may do, network aside */
+};
+
 struct app {
     const char *name;
+    unsigned needs;                   /* of enum app_need; 0: nothing */
     void *context;                    /* what its functions are called with; may be NULL */
     const struct app_option *options; /* at most APP_OPTIONS_MAX, then one without a name; NULL: none */
     /* Called once in each worker before its first request. Returns 0, or -1 with errno: the worker then ends and is tried

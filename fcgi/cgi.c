@@ -60,7 +60,8 @@ static int answer(const struct app_request *request, struct app_response *respon
     return request_sends_body(request, response) ? write_all(response->body, response->body_length) : 0;
 }
 
-int cgi_run(const struct app *app, void *context, const struct record_limits *limits)
+int cgi_run(const struct app *app, void *context, const struct record_limits *limits,
+            const struct confinement *confinement)
 {
     struct body body = {.left = strtoull(environment_or("CONTENT_LENGTH", "0"), NULL, 10)};
     struct app_response response = {0};
@@ -74,6 +75,8 @@ int cgi_run(const struct app *app, void *context, const struct record_limits *li
         .source = &body,
     };
     if (app->open != NULL && app->open(context) != 0)
+        return -1;
+    if (confine_enter(confinement) != 0)
         return -1;
     app_response_reset(&response);
     if (body.left > limits->body_bytes)

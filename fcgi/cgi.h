@@ -3,10 +3,12 @@
 #define FIBCGI_CGI_H
 
 #include "app.h"
+#include "confine.h"
 #include "record.h"
 
-/* Serves the request that the environment describes. Returns 0; or -1 with errno where the application cannot open or
- * the answer cannot be written. */
-int cgi_run(const struct app *app, void *context, const struct record_limits *limits);
+/* Serves the request that the environment describes; confined once the application is open. Returns 0; or -1 with errno
+ * where the application cannot open or the answer cannot be written. */
+int cgi_run(const struct app *app, void *context, const struct record_limits *limits,
+            const struct confinement *confinement);
 
 #endif

@@ -9,7 +9,7 @@
 #include "connections.h"
 #include "scoreboard.h"
 
-enum kind { KIND_TEXT, KIND_COUNT, KIND_WORKERS, KIND_DURATION, KIND_BYTES, KIND_OCTAL, KIND_MODE };
+enum kind { KIND_TEXT, KIND_COUNT, KIND_WORKERS, KIND_DURATION, KIND_BYTES, KIND_OCTAL, KIND_MODE, KIND_SANDBOX };
 
 struct spec {
     const char *name;
@@ -67,6 +67,8 @@ static const struct spec own_specs[] = {
      "requests that may wait for a worker; beyond: 503 with Retry-After at once; 0: as many as --backlog holds"},
     {"user", "FIBCGI_USER", KIND_TEXT, FIELD(user), NULL, 0, 0, "user to become when started as root, name or number"},
     {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0, "group to become; default: that user's login group"},
+    {"sandbox", "FIBCGI_SANDBOX", KIND_SANDBOX, FIELD(sandbox), "auto", 0, 0,
+     "on: no start where the workers cannot be locked in; auto: as far as it goes; off: not at all, for debugging"},
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
      "file to append to, reopened on SIGUSR1; default: standard error"},
     {"probe", "FIBCGI_PROBE", KIND_TEXT, FIELD(probe), NULL, 0, 0,
@@ -116,7 +118,9 @@ static void *field_of(const struct table *table, const struct spec *spec)
     return i < OWN_SPECS ? (char *)table->options + spec->offset : (void *)table->app->options[i - OWN_SPECS].value;
 }
 
-static const char *const mode_names[] = {"auto", "cgi", "spawned", "pool"};
+/* In the order of enum options_mode and enum confine_mode. */
+static const char *const mode_names[] = {"auto", "cgi", "spawned", "pool", NULL};
+static const char *const sandbox_names[] = {"auto", "on", "off", NULL};
 
 /* A number and what follows it; false where there is no number, or one that does not fit. */
 static bool parse_number(const char *text, int base, long long *value, const char **rest)
@@ -156,11 +160,11 @@ static bool parse_bytes(const char *text, long long *bytes)
     return parse_number(text, 10, bytes, &suffix) && apply_suffix(suffix, names, factors, bytes);
 }
 
-static bool parse_mode(const char *text, long long *mode)
+static bool parse_name(const char *const names[], const char *text, long long *value)
 {
-    for (size_t i = 0; i < sizeof(mode_names) / sizeof(mode_names[0]); i++) {
-        if (strcmp(text, mode_names[i]) == 0) {
-            *mode = (long long)i;
+    for (long long i = 0; names[i] != NULL; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *value = i;
             return true;
         }
     }
@@ -172,7 +176,9 @@ static bool parse_value(const struct spec *spec, const char *text, long long *va
     const char *rest;
     switch (spec->kind) {
     case KIND_MODE:
-        return parse_mode(text, value);
+        return parse_name(mode_names, text, value);
+    case KIND_SANDBOX:
+        return parse_name(sandbox_names, text, value);
     case KIND_DURATION:
         return parse_duration(text, value) && *value >= spec->min && *value <= spec->max;
     case KIND_BYTES:
@@ -220,6 +226,9 @@ static void describe_values(const struct spec *spec, char *text, size_t size)
         break;
     case KIND_MODE:
         snprintf(text, size, "auto, cgi, spawned or pool");
+        break;
+    case KIND_SANDBOX:
+        snprintf(text, size, "auto, on or off");
         break;
     case KIND_DURATION:
         write_duration(low, sizeof(low), spec->min);
@@ -379,7 +388,7 @@ static void print_option(const struct spec *spec, FILE *out)
     char values[128];
     describe_values(spec, values, sizeof(values));
     fprintf(out, "  --%s VALUE\n      %s\n      ", spec->name, spec->help);
-    if (spec->kind != KIND_TEXT && spec->kind != KIND_MODE)
+    if (spec->kind != KIND_TEXT && spec->kind != KIND_MODE && spec->kind != KIND_SANDBOX)
         fprintf(out, "%s; ", values);
     fprintf(out, "default %s; variable %s\n", spec->initial != NULL ? spec->initial : "none", spec->variable);
 }

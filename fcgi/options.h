@@ -40,6 +40,7 @@ struct options {
     long long queue_limit; /* 0: none */
     const char *user;
     const char *group;
+    long long sandbox; /* enum confine_mode */
     const char *log;
     const char *probe; /* a path: ask the pool for it instead of being one */
 };

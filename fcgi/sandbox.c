@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Thousandths of the memory there is (the cgroup's, the machine's) that a worker counts for beyond what it uses: more than a
@@ -68,7 +70,28 @@ int sandbox_find_identity(const char *user, const char *group, struct sandbox_id
     return group != NULL ? find_group(group, identity) : 0;
 }
 
-int sandbox_become(const struct sandbox_identity *identity)
+/* The kernel says EINVAL beyond the last that it knows, and EPERM to who has not the right: then there is nothing to be had
+ * but what is dropped below. */
+static void drop_bounding_set(void)
+{
+    for (unsigned long capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; capability++)
+        ;
+}
+
+int sandbox_drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    struct __user_cap_data_struct had[_LINUX_CAPABILITY_U32S_3];
+    drop_bounding_set();
+    /* A service manager's filter may forbid the second call, to whom it leaves nothing to give up. */
+    if (syscall(SYS_capget, &header, had) == 0 && memcmp(had, none, sizeof(had)) == 0)
+        return 0;
+    /* The ambient ones go with the permitted. */
+    return (int)syscall(SYS_capset, &header, none);
+}
+
+static int take_identity(const struct sandbox_identity *identity)
 {
     /* Who is that user already need not, and may not, ask for it. */
     if (geteuid() != 0 && (identity->uid == SANDBOX_KEEP_ID || identity->uid == geteuid()) &&
@@ -76,17 +99,30 @@ int sandbox_become(const struct sandbox_identity *identity)
         return 0;
     if (identity->gid != (gid_t)-1 && (setgroups(1, &identity->gid) != 0 || setgid(identity->gid) != 0))
         return -1;
-    if (identity->uid != SANDBOX_KEEP_ID && setuid(identity->uid) != 0)
+    if (identity->uid == SANDBOX_KEEP_ID)
+        return 0;
+    /* It may not any more once it is somebody else. */
+    if (identity->uid != 0)
+        drop_bounding_set();
+    return setuid(identity->uid);
+}
+
+int sandbox_become(const struct sandbox_identity *identity)
+{
+    if (take_identity(identity) != 0)
         return -1;
-    return 0;
+    return geteuid() != 0 ? sandbox_drop_capabilities() : 0;
 }
 
 int sandbox_seal(void)
 {
-    const struct rlimit no_core = {0, 0};
-    if (setrlimit(RLIMIT_CORE, &no_core) != 0)
-        return -1;
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+int sandbox_forbid_core(void)
+{
+    const struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_CORE, &none);
 }
 
 void sandbox_raise_file_limit(void)

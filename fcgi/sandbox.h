@@ -1,4 +1,4 @@
-/* sandbox: what a process gives up. */
+/* sandbox: what a process gives up: who it is, its privileges, its limits. What it may call is confine's matter. */
 #ifndef FIBCGI_SANDBOX_H
 #define FIBCGI_SANDBOX_H
 
@@ -16,13 +16,19 @@ struct sandbox_identity {
  * Returns 0, or -1 with errno ENOENT: no such user or group. */
 int sandbox_find_identity(const char *user, const char *group, struct sandbox_identity *identity);
 
-/* Gives up root for good: supplementary groups, group, user, and with them all capabilities. Returns 0, or -1 with
- * errno. */
+/* Gives up root for good: supplementary groups, group, user, and with them all capabilities. Who is not root (any more)
+ * has none after it. Returns 0, or -1 with errno. */
 int sandbox_become(const struct sandbox_identity *identity);
 
-/* No program executed from here on gains a privilege (prctl PR_SET_NO_NEW_PRIVS), and no core file is written. Returns 0,
- * or -1 with errno. */
+/* No program executed from here on gains a privilege (prctl PR_SET_NO_NEW_PRIVS). Returns 0, or -1 with errno. */
 int sandbox_seal(void);
+
+/* Gives up all capabilities, root's too, and where it may (CAP_SETPCAP) the right to get any again. Returns 0, or -1 with
+ * errno of capset(2). */
+int sandbox_drop_capabilities(void);
+
+/* No core file is written: it would hold requests. Returns 0, or -1 with errno. */
+int sandbox_forbid_core(void);
 
 /* Raises the limit on open files as far as it may be raised (RLIMIT_NOFILE, soft to hard). */
 void sandbox_raise_file_limit(void);

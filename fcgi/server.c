@@ -13,6 +13,7 @@
 #include "cgi.h"
 #include "cgroup.h"
 #include "clock.h"
+#include "confine.h"
 #include "master.h"
 #include "options.h"
 #include "probe.h"
@@ -35,6 +36,8 @@ struct program {
     struct scoreboard *board;
     struct connections connections;
     struct connections admin_connections;
+    struct confinement confinement;
+    struct confinement admin_confinement;
     pid_t master_pid;
     sigset_t original_mask;
 };
@@ -54,6 +57,8 @@ static enum exit_status status_for(int error)
     case ENOTDIR:
     case EISDIR:
     case EROFS:
+    case ENOSYS:
+    case EOPNOTSUPP:
         return EXIT_USAGE;
     default:
         return EXIT_SYSTEM;
@@ -135,6 +140,7 @@ static struct worker_config worker_config_for(struct program *program, unsigned 
     bool is_admin = slot == SCOREBOARD_ADMIN;
     return (struct worker_config){
         .exchange = exchange_config_for(program, slot),
+        .confinement = is_admin ? &program->admin_confinement : &program->confinement,
         .listeners = is_admin ? &program->admin_listener : program->listeners,
         .listener_count = is_admin ? 1 : program->listener_count,
         .files = *files,
@@ -156,6 +162,17 @@ static void set_title(unsigned slot)
         title_set("fibcgi: worker %u", slot + 1);
 }
 
+static enum confine_mode sandbox_mode(const struct program *program)
+{
+    return (enum confine_mode)program->options.sandbox;
+}
+
+/* What a process gives up, beside what the master has not either, before an application runs in it. */
+static int give_up_workers_part(const struct program *program)
+{
+    return sandbox_mode(program) != CONFINE_OFF ? sandbox_drop_capabilities() : 0;
+}
+
 /* The pool's child: becomes the worker of a slot. */
 static void run_worker(void *context, unsigned slot, const struct worker_files *files)
 {
@@ -173,6 +190,10 @@ static void run_worker(void *context, unsigned slot, const struct worker_files *
     sigaddset(&mask, SIGUSR1);
     sigaddset(&mask, SIGUSR2);
     sigprocmask(SIG_SETMASK, &mask, NULL);
+    if (give_up_workers_part(program) != 0) {
+        log_error(&program->log, "a worker cannot give up its privileges: %s", strerror(errno));
+        _exit(WORKER_FAILED);
+    }
     struct worker_config config = worker_config_for(program, slot, files);
     config.exchange.connections->slot = slot;
     _exit((int)worker_run(&config));
@@ -279,14 +300,36 @@ static int create_shared_memory(struct program *program)
     return -1;
 }
 
+/* With the sandbox off a core file is what one may be after. */
+static int seal(const struct program *program)
+{
+    if (sandbox_seal() != 0)
+        return -1;
+    return sandbox_mode(program) != CONFINE_OFF ? sandbox_forbid_core() : 0;
+}
+
 static int give_up_privileges(struct program *program, const struct sandbox_identity *identity)
 {
-    if (sandbox_become(identity) == 0 && sandbox_seal() == 0)
+    if (sandbox_become(identity) == 0 && seal(program) == 0)
         return 0;
     log_error(&program->log,
               "cannot become user %s, group %s: %s; only root may: start it as root, or leave --user and "
               "--group out",
               text_or_dash(program->options.user), text_or_dash(program->options.group), strerror(errno));
+    return -1;
+}
+
+static int prepare_confinement(struct program *program)
+{
+    struct confine_means means;
+    enum confine_mode mode = sandbox_mode(program);
+    confine_find_means(&means, mode);
+    if (confine_check_means(&means, mode, &program->log) != 0)
+        return -1;
+    if (confine_prepare(&program->confinement, &means, program->app->needs) == 0 &&
+        confine_prepare(&program->admin_confinement, &means, admin_app.needs) == 0)
+        return 0;
+    log_error(&program->log, "cannot prepare the sandbox: %s; --sandbox=off goes without", strerror(errno));
     return -1;
 }
 
@@ -307,7 +350,7 @@ static int prepare_pool(struct program *program)
     listener_check_queue(&config, &program->log);
     if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
         return -1;
-    if (create_shared_memory(program) != 0)
+    if (create_shared_memory(program) != 0 || prepare_confinement(program) != 0)
         return -1;
     return give_up_privileges(program, &identity);
 }
@@ -385,7 +428,8 @@ static enum exit_status run_spawned(struct program *program)
         return EXIT_SYSTEM;
     if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0 ||
         find_identity(program, program->options.user, program->options.group, "--user, --group", &identity) != 0 ||
-        give_up_privileges(program, &identity) != 0)
+        prepare_confinement(program) != 0 || give_up_privileges(program, &identity) != 0 ||
+        give_up_workers_part(program) != 0)
         return status_for(errno);
     title_set("fibcgi: spawned");
     atomic_store(&program->board->master.workers, 1);
@@ -409,11 +453,25 @@ static enum exit_status run_spawned(struct program *program)
     }
 }
 
+static int prepare_cgi(struct program *program)
+{
+    struct confine_means means;
+    enum confine_mode mode = sandbox_mode(program);
+    confine_find_means(&means, mode);
+    if (mode == CONFINE_ON && confine_check_means(&means, mode, &program->log) != 0)
+        return -1;
+    /* To load the filter takes a sixth of such a process's life, so it must be asked for. */
+    if (mode != CONFINE_ON)
+        means.filter_error = ENOTSUP;
+    if (confine_prepare(&program->confinement, &means, program->app->needs) != 0 || seal(program) != 0)
+        return -1;
+    return give_up_workers_part(program);
+}
+
 static enum exit_status run_cgi(struct program *program)
 {
     struct record_limits limits = limits_of(&program->options);
-    sandbox_seal();
-    if (cgi_run(program->app, program->app->context, &limits) == 0)
+    if (prepare_cgi(program) == 0 && cgi_run(program->app, program->app->context, &limits, &program->confinement) == 0)
         return EXIT_DONE;
     log_error(&program->log, "cannot answer as CGI: %s", strerror(errno));
     return EXIT_SYSTEM;
@@ -480,6 +538,7 @@ static int check_configuration(struct program *program)
     const struct options *options = &program->options;
     struct sandbox_identity identity;
     struct listener peers = {0};
+    struct confine_means means;
     if (check_addresses(program, "--listen", options->listen, LISTENERS_MAX) != 0 ||
         check_addresses(program, "--admin-listen", options->admin_listen, 1) != 0 ||
         listener_set_peers(&peers, options->allowed_peers, &program->log) != 0) {
@@ -489,7 +548,10 @@ static int check_configuration(struct program *program)
     if (find_identity(program, options->socket_owner, options->socket_group, "--socket-owner, --socket-group",
                       &identity) != 0)
         return -1;
-    return find_identity(program, options->user, options->group, "--user, --group", &identity);
+    if (find_identity(program, options->user, options->group, "--user, --group", &identity) != 0)
+        return -1;
+    confine_find_means(&means, sandbox_mode(program));
+    return sandbox_mode(program) == CONFINE_ON ? confine_check_means(&means, CONFINE_ON, &program->log) : 0;
 }
 
 static enum exit_status test_configuration(struct program *program)

@@ -98,7 +98,9 @@ static int open_all(struct worker *worker, const struct worker_config *config)
     if (exchange_open(&worker->exchange, &worker->exchange_config) != 0 || watch_all(worker) != 0)
         return -1;
     const struct app *app = config->exchange.app;
-    return app->open != NULL && !config->is_acceptor ? app->open(config->exchange.context) : 0;
+    if (app->open != NULL && !config->is_acceptor && app->open(config->exchange.context) != 0)
+        return -1;
+    return confine_enter(config->confinement);
 }
 
 static enum slot_order order_of(const struct worker *worker)

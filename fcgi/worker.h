@@ -2,6 +2,7 @@
 #ifndef FIBCGI_WORKER_H
 #define FIBCGI_WORKER_H
 
+#include "confine.h"
 #include "exchange.h"
 #include "listener.h"
 
@@ -18,6 +19,7 @@ struct worker_files {
 
 struct worker_config {
     struct exchange_config exchange;  /* but for its files: those are below */
+    const struct confinement *confinement;
     const struct listener *listeners; /* listener_count of them; connections are taken from each in turn */
     unsigned listener_count;
     struct worker_files files;

@@ -130,7 +130,7 @@ END
         is_fine env "$variable=" "$FIBCGI"
         grep -A2 -F -- "--$option VALUE" <("$FIBCGI" --help) | grep -qF "variable $variable"
     done < <(bounds)
-    for variable in MODE LISTEN ADMIN_LISTEN SOCKET_OWNER SOCKET_GROUP USER GROUP LOG; do
+    for variable in MODE LISTEN ADMIN_LISTEN SOCKET_OWNER SOCKET_GROUP USER GROUP LOG SANDBOX; do
         is_fine env "FIBCGI_$variable=" "$FIBCGI"
     done
     is_fine env FCGI_WEB_SERVER_ADDRS= "$FIBCGI"
@@ -169,7 +169,7 @@ END
     done
 }
 
-@test "a count is digits only, a mode is octal, a way to run is one of four" {
+@test "a count is digits only, a mode is octal, a way to run is one of four, the sandbox is one of three" {
     local value
     for value in ' 4' '4 ' 4.0 1e3 0x10 +4 four 99999999999999999999; do
         fails 100 "$FIBCGI" -t "--backlog=$value"
@@ -183,6 +183,11 @@ END
     for value in 8 0668 660x u=rw 0o660 7777; do
         fails 100 "$FIBCGI" -t "--socket-mode=$value"
         says "--socket-mode: \"$value\" is not an octal mode from 0 to 0777"
+    done
+    for value in auto off; do is_fine "$FIBCGI" "--sandbox=$value"; done
+    for value in On yes 1; do
+        fails 100 "$FIBCGI" -t "--sandbox=$value"
+        says "--sandbox: \"$value\" is not auto, on or off"
     done
     for value in auto cgi spawned pool; do is_fine "$FIBCGI" "--mode=$value"; done
     for value in POOL fastcgi 'pool ' 3; do
@@ -220,7 +225,7 @@ END
         says "--$option:" 'is empty' give
     done
     for option in mode socket-mode backlog workers max-requests request-timeout read-timeout write-timeout drain-timeout \
-        max-n max-params-size max-params-count max-body-size; do
+        max-n max-params-size max-params-count max-body-size sandbox; do
         fails 100 "$FIBCGI" -t "--$option="
         says "--$option:"
     done

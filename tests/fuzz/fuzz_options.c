@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "compute.h"
+#include "confine.h"
 #include "fib.h"
 #include "fuzz.h"
 #include "options.h"
@@ -77,6 +78,7 @@ static void check_numbers(const struct options *options)
     check_number(options->max_params_bytes, 1024, 16LL << 20);
     check_number(options->max_params_count, 16, 65535);
     check_number(options->max_body_bytes, 0, 1LL << 30);
+    check_number(options->sandbox, CONFINE_AUTO, CONFINE_OFF);
 }
 
 /* "-x is not an option": the letter may be any byte, a further - as well. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "confine.h"
 #include "options.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -90,6 +91,7 @@ static int clear_environment(void **state)
 {
     (void)state;
     unsetenv("FIBCGI_MODE");
+    unsetenv("FIBCGI_SANDBOX");
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         unsetenv(numbers[i].variable);
     for (size_t i = 0; i < COUNT_OF(texts); i++)
@@ -159,6 +161,7 @@ static void without_arguments_and_environment_the_defaults_hold(void **state)
     assert_int_equal(parse(NULL, NULL, NULL), 0);
     assert_int_equal(options.action, ACTION_RUN);
     assert_int_equal(options.mode, MODE_AUTO);
+    assert_int_equal(options.sandbox, CONFINE_AUTO);
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         if (number_at(numbers[i].offset) != numbers[i].initial)
             fail_msg("%s is %lld", numbers[i].flag, number_at(numbers[i].offset));
@@ -430,6 +433,21 @@ static void the_mode_is_one_of_four_names(void **state)
     expect_error(parse(NULL, NULL, NULL), "FIBCGI_MODE", "auto, cgi, spawned or pool");
 }
 
+static void the_sandbox_is_auto_on_or_off(void **state)
+{
+    (void)state;
+    static const char *const names[] = {[CONFINE_AUTO] = "auto", [CONFINE_ON] = "on", [CONFINE_OFF] = "off"};
+    static const char *const wrong[] = {"", "ON", "yes", "of", "offf", "1"};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(parse("--sandbox", names[i], NULL), 0);
+        assert_int_equal(options.sandbox, i);
+    }
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        expect_error(parse("--sandbox", wrong[i], NULL), "--sandbox", "auto, on or off");
+    setenv("FIBCGI_SANDBOX", "false", 1);
+    expect_error(parse(NULL, NULL, NULL), "FIBCGI_SANDBOX", "auto, on or off");
+}
+
 static void a_text_may_not_be_empty(void **state)
 {
     (void)state;
@@ -521,6 +539,7 @@ static void help_lists_every_option_with_its_variable_and_bounds(void **state)
         assert_non_null(strstr(help, texts[i].variable));
     }
     assert_non_null(strstr(help, "auto, cgi, spawned"));
+    assert_non_null(strstr(help, "variable FIBCGI_SANDBOX"));
     assert_non_null(strstr(help, "--test"));
     assert_non_null(strstr(help, "--version"));
     free(help);
@@ -535,7 +554,8 @@ static void help_lists_no_option_that_these_tests_do_not_know(void **state)
     for (const char *at = strstr(help, "; variable "); at != NULL; at = strstr(at + 1, "; variable "))
         listed++;
     free(help);
-    assert_int_equal(listed, 1 + COUNT_OF(numbers) + COUNT_OF(texts));
+    /* And --mode and --sandbox. */
+    assert_int_equal(listed, 2 + COUNT_OF(numbers) + COUNT_OF(texts));
 }
 
 static void help_names_the_application_and_lists_its_options_last(void **state)
@@ -614,6 +634,7 @@ int main(void)
         CLEARED(a_socket_mode_is_octal_with_or_without_a_zero_in_front),
         CLEARED(workers_may_be_auto_and_nothing_else_may),
         CLEARED(the_mode_is_one_of_four_names),
+        CLEARED(the_sandbox_is_auto_on_or_off),
         CLEARED(a_text_may_not_be_empty),
         CLEARED(an_unknown_option_is_named),
         CLEARED(an_unknown_letter_among_others_is_named),
