@@ -69,6 +69,8 @@ static const struct spec own_specs[] = {
     {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0, "group to become; default: that user's login group"},
     {"sandbox", "FIBCGI_SANDBOX", KIND_SANDBOX, FIELD(sandbox), "auto", 0, 0,
      "on: no start where the workers cannot be locked in; auto: as far as it goes; off: not at all, for debugging"},
+    {"memory-limit", "FIBCGI_MEMORY_LIMIT", KIND_BYTES, FIELD(memory_limit_bytes), NULL, 4 * MIB, 65536 * MIB,
+     "memory that a worker may allocate for itself; beyond, its request gets 500"},
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
      "file to append to, reopened on SIGUSR1; default: standard error"},
     {"probe", "FIBCGI_PROBE", KIND_TEXT, FIELD(probe), NULL, 0, 0,

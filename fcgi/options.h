@@ -40,7 +40,8 @@ struct options {
     long long queue_limit; /* 0: none */
     const char *user;
     const char *group;
-    long long sandbox; /* enum confine_mode */
+    long long sandbox;            /* enum confine_mode */
+    long long memory_limit_bytes; /* of each worker; 0: none */
     const char *log;
     const char *probe; /* a path: ask the pool for it instead of being one */
 };

@@ -125,6 +125,12 @@ int sandbox_forbid_core(void)
     return setrlimit(RLIMIT_CORE, &none);
 }
 
+int sandbox_limit_memory(uint64_t bytes)
+{
+    const struct rlimit limit = {bytes, bytes};
+    return setrlimit(RLIMIT_DATA, &limit);
+}
+
 void sandbox_raise_file_limit(void)
 {
     struct rlimit limit;

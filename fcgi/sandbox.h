@@ -3,6 +3,7 @@
 #define FIBCGI_SANDBOX_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define SANDBOX_KEEP_ID ((uid_t)-1)
@@ -29,6 +30,10 @@ int sandbox_drop_capabilities(void);
 
 /* No core file is written: it would hold requests. Returns 0, or -1 with errno. */
 int sandbox_forbid_core(void);
+
+/* Limits the memory that this process may allocate for itself, in bytes (RLIMIT_DATA: heap and private mappings; neither
+ * shared memory nor memory files). Allocating beyond fails. Returns 0, or -1 with errno. */
+int sandbox_limit_memory(uint64_t bytes);
 
 /* Raises the limit on open files as far as it may be raised (RLIMIT_NOFILE, soft to hard). */
 void sandbox_raise_file_limit(void);

@@ -170,6 +170,9 @@ static enum confine_mode sandbox_mode(const struct program *program)
 /* What a process gives up, beside what the master has not either, before an application runs in it. */
 static int give_up_workers_part(const struct program *program)
 {
+    const struct options *options = &program->options;
+    if (options->memory_limit_bytes > 0 && sandbox_limit_memory((uint64_t)options->memory_limit_bytes) != 0)
+        return -1;
     return sandbox_mode(program) != CONFINE_OFF ? sandbox_drop_capabilities() : 0;
 }
 

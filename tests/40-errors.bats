@@ -88,6 +88,7 @@ max-n 0 93 -1 94 FIBCGI_MAX_N
 max-params-size 1K 16M 1023 16777217 FIBCGI_MAX_PARAMS_SIZE
 max-params-count 16 65535 15 65536 FIBCGI_MAX_PARAMS_COUNT
 max-body-size 0 1G -1 1073741825 FIBCGI_MAX_BODY_SIZE
+memory-limit 4M 64G 4194303 65537M FIBCGI_MEMORY_LIMIT
 socket-mode 0 0777 -1 01000 FIBCGI_SOCKET_MODE
 END
 }
@@ -225,7 +226,7 @@ END
         says "--$option:" 'is empty' give
     done
     for option in mode socket-mode backlog workers max-requests request-timeout read-timeout write-timeout drain-timeout \
-        max-n max-params-size max-params-count max-body-size sandbox; do
+        max-n max-params-size max-params-count max-body-size memory-limit sandbox; do
         fails 100 "$FIBCGI" -t "--$option="
         says "--$option:"
     done

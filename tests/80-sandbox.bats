@@ -227,3 +227,19 @@ is_off_by_itself() { log_has 'info the sandbox is off: this is a build with Addr
         is_off_by_itself
     fi
 }
+
+@test "a worker may allocate up to --memory-limit; a request that needs more gets 500, and the worker lives on" {
+    # The sanitizers' own memory is terabytes of addresses, so that no worker can start under a limit.
+    if is_sanitized; then "$FIBCGI" -t --memory-limit 16M; return 0; fi
+    start_jail --memory-limit 16M
+    local worker
+    worker=$(worker_pids)
+    answers OK allocate/14
+    answers ENOMEM allocate/16
+    run "$FIBCGI" --probe /answer/32 --admin-listen "unix:$SOCKET"
+    [ "$status" -eq 1 ]
+    [[ $output == *'ran out of memory'* ]]
+    answers OK allocate/4
+    [ "$(worker_pids)" = "$worker" ]
+    [ "$(log_count started)" -eq 2 ]
+}

@@ -79,6 +79,8 @@ static void check_numbers(const struct options *options)
     check_number(options->max_params_count, 16, 65535);
     check_number(options->max_body_bytes, 0, 1LL << 30);
     check_number(options->sandbox, CONFINE_AUTO, CONFINE_OFF);
+    if (options->memory_limit_bytes != 0)
+        check_number(options->memory_limit_bytes, 4LL << 20, 64LL << 30);
 }
 
 /* "-x is not an option": the letter may be any byte, a further - as well. */

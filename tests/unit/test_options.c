@@ -64,6 +64,8 @@ static const struct number_option {
      1099511627776, "a size from 1K to 1048576M, such as 64K or 1M"},
     {"--queue-limit", "FIBCGI_QUEUE_LIMIT", FIELD(queue_limit), 0, "0", "65536", "-1", "65537", 0, 65536,
      "a whole number from 0 to 65536"},
+    {"--memory-limit", "FIBCGI_MEMORY_LIMIT", FIELD(memory_limit_bytes), 0, "4M", "64G", "4194303", "65537M", 4194304,
+     68719476736, "a size from 4M to 65536M, such as 64K or 1M"},
     {"--app-limit", "FIBCGI_APP_LIMIT", OF_APP(0), 30, "0", "93", "-1", "94", 0, 93, "a whole number from 0 to 93"},
     {"--app-level", "FIBCGI_APP_LEVEL", OF_APP(1), 7, "7", "5000000000", "6", "5000000001", 7, 5000000000,
      "a whole number from 7 to 5000000000"},
