@@ -206,7 +206,7 @@ static void clear(struct connections *connections, int fd)
         connections_close_file(&connection->answer);
     atomic_store_explicit(&connection->stage, STAGE_RECEIVING, memory_order_relaxed);
     atomic_store_explicit(&connection->is_urgent, 0, memory_order_relaxed);
-    atomic_store_explicit(&connection->is_kept, 0, memory_order_relaxed);
+    atomic_store_explicit(&connection->after, AFTER_CLOSE, memory_order_relaxed);
     atomic_store_explicit(&connection->deaths, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->taken, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->end, 0, memory_order_relaxed);

@@ -39,12 +39,16 @@ enum connection_stage {
     STAGE_LINGERING, /* what the peer still sends is dropped until it hangs up */
 };
 
+/* What becomes of a connection when the answer is out. With FCGI_KEEP_CONN the next request may come on it, but not behind one
+ * that was refused before its end. */
+enum connection_after { AFTER_CLOSE, AFTER_KEEP, AFTER_LINGER };
+
 /* Written by whoever holds it. In an entry that is nobody's all of it is zero. */
 struct connection {
     _Alignas(64) _Atomic uint32_t state;
     _Atomic uint32_t stage;     /* enum connection_stage */
     _Atomic uint32_t is_urgent; /* parked: wants a worker also where its peer does nothing */
-    _Atomic uint32_t is_kept;   /* FCGI_KEEP_CONN: after the answer comes the next request */
+    _Atomic uint32_t after;     /* enum connection_after: what follows the answer */
     _Atomic uint32_t deaths;    /* workers that died while they served it */
     _Atomic int32_t store;      /* memory file with the bytes that were taken; 0: they lie in its holder's inbox */
     _Atomic int32_t answer;     /* memory file with the answer on its way; 0: it lies in its holder's outbox */

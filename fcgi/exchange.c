@@ -163,13 +163,6 @@ static void count_answer(struct exchange *exchange, int connection, int status)
     exchange->served++;
 }
 
-static void refuse(struct exchange *exchange, int connection, int status, const char *detail)
-{
-    request_refuse(connection, exchange->inbox.check.request_id, status, detail);
-    count_answer(exchange, connection, status);
-    linger(exchange, connection);
-}
-
 static void serve(struct exchange *exchange, int connection);
 
 /* Receives what is there of a next request. False where the web server has closed the connection, which is its right. */
@@ -218,102 +211,17 @@ static void conclude(struct exchange *exchange, int connection)
 {
     struct connection *entry = entry_of(exchange, connection);
     set_stage(exchange, connection, STAGE_ANSWERED);
-    if (atomic_load_explicit(&entry->is_kept, memory_order_relaxed) == 0) {
+    switch ((enum connection_after)atomic_load_explicit(&entry->after, memory_order_relaxed)) {
+    case AFTER_CLOSE:
         drop(exchange, connection);
-        return;
-    }
-    connections_close_file(&entry->answer);
-    keep(exchange, connection);
-}
-
-static void end_unserved(struct exchange *exchange, int connection, enum record_end_status status)
-{
-    uint8_t end[RECORD_END_SIZE];
-    record_write_end(end, exchange->inbox.check.request_id, status);
-    if (send(connection, end, sizeof(end), MSG_NOSIGNAL) < 0)
-        errno = 0;
-    count_refused(exchange, status == RECORD_UNKNOWN_ROLE ? REFUSED_BROKEN : REFUSED_ABORTED);
-}
-
-/* The web server goes on using the connection on which it gave up one request. */
-static void end_aborted(struct exchange *exchange, int connection)
-{
-    end_unserved(exchange, connection, RECORD_REQUEST_COMPLETE);
-    if (exchange->inbox.check.keep_connection)
+        break;
+    case AFTER_KEEP:
+        connections_close_file(&entry->answer);
         keep(exchange, connection);
-    else
-        linger(exchange, connection);
-}
-
-/* A request that is whole but not to be served, or not a request. */
-static void turn_away(struct exchange *exchange, int connection, enum record_verdict verdict)
-{
-    switch (verdict) {
-    case RECORD_PARAMS_TOO_LARGE:
-        refuse(exchange, connection, 431, "The request's header is larger than this server takes.");
         break;
-    case RECORD_BODY_TOO_LARGE:
-        refuse(exchange, connection, 413, "The request's body is larger than this server takes.");
-        break;
-    case RECORD_PARAMS_UNSAFE:
-        refuse(exchange, connection, 400, "The request has a NUL byte in its path or header.");
-        break;
-    case RECORD_OTHER_ROLE:
-        end_unserved(exchange, connection, RECORD_UNKNOWN_ROLE);
+    case AFTER_LINGER:
         linger(exchange, connection);
         break;
-    case RECORD_ABORTED:
-        end_aborted(exchange, connection);
-        break;
-    default:
-        count_refused(exchange, REFUSED_BROKEN);
-        exchange_warn_of_peer(exchange, exchange->inbox.check.broken);
-        drop(exchange, connection);
-        break;
-    }
-}
-
-/* The client has given up: the web server has closed the connection, or passed the client's FIN on. A client that only
- * closes its sending side is taken for gone as well, as most web servers do. */
-static bool is_gone(int connection)
-{
-    struct pollfd peer = {.fd = connection, .events = POLLRDHUP};
-    return poll(&peer, 1, 0) == 1;
-}
-
-/* Nothing is computed. A web server that is still there gets an answer for its log rather than a broken connection. */
-static void turn_away_gone(struct exchange *exchange, int connection)
-{
-    connections_note_gone(exchange->config->connections);
-    request_refuse(connection, exchange->inbox.check.request_id, 503, "The client has left.");
-    count_refused(exchange, REFUSED_GONE);
-    linger(exchange, connection);
-}
-
-static bool may_be_repeated(const struct app_request *request)
-{
-    return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
-}
-
-/* Lets the application answer; or answers for it where the request must not reach it (again). */
-static void fill_response(struct exchange *exchange, int connection, struct app_response *response)
-{
-    const struct exchange_config *config = exchange->config;
-    const struct app_request *request = &exchange->request.app;
-    uint32_t deaths = atomic_load(&entry_of(exchange, connection)->deaths);
-    if (deaths >= DEATHS_MAX) {
-        log_error(config->log, "%s %.200s?%.200s was in hand when %u workers died; it is answered with 500",
-                  request->method, request->path, request->query, deaths);
-        app_problem(response, 500, "The workers that served this request died.", "");
-    } else if (deaths > 0 && !may_be_repeated(request)) {
-        log_error(config->log,
-                  "%s %.200s was in hand when a worker died, and may not be repeated; it is answered with 500",
-                  request->method, request->path);
-        app_problem(response, 500, "The worker that served this request died.", "");
-    } else if (request_is_truncated(&exchange->request)) {
-        app_problem(response, 400, "The request's body is shorter than its Content-Length.", "");
-    } else {
-        config->app->serve(config->context, request, response);
     }
 }
 
@@ -363,24 +271,13 @@ static void drop_request(struct exchange *exchange, int connection, uint64_t end
     atomic_store(&entry_of(exchange, connection)->end, 0);
 }
 
-/* Has libfcgi write the answer into a memory file. Returns its length; or -1, logged. */
-static int64_t write_answer(struct exchange *exchange, int file)
-{
-    int64_t length = -1;
-    if (outbox_begin(file) == 0 && request_answer(&exchange->request, &exchange->response, file) == 0)
-        length = outbox_finish(file);
-    if (length < 0)
-        log_error(exchange->config->log, "no memory for an answer; its connection is closed");
-    return length;
-}
-
-/* By way of a memory file: what its reader may not take at once, and what must not be sent twice after a death. */
-static void answer_from_file(struct exchange *exchange, int connection)
+/* Sends length bytes out of the outbox as the answer to the request in hand; a length below 0: they could not be written. Whoever
+ * goes on after a death sends the rest and nothing twice, which on a kept connection would be taken for the next answer. */
+static void send_file(struct exchange *exchange, int connection, int64_t length)
 {
     struct connection *entry = entry_of(exchange, connection);
-    int file = exchange->config->outbox;
-    int64_t length = write_answer(exchange, file);
     if (length < 0) {
+        log_error(exchange->config->log, "no memory for an answer; its connection is closed");
         drop(exchange, connection);
         return;
     }
@@ -388,28 +285,145 @@ static void answer_from_file(struct exchange *exchange, int connection)
     atomic_store(&entry->end, exchange->inbox.check.offset);
     set_stage(exchange, connection, STAGE_SENDING);
     drop_request(exchange, connection, exchange->inbox.check.offset);
-    send_on(exchange, connection, file, clock_now_ns() + exchange->config->write_timeout_ns);
+    send_on(exchange, connection, exchange->config->outbox, clock_now_ns() + exchange->config->write_timeout_ns);
+}
+
+/* Answers a request that libfcgi has not seen. */
+static void reply(struct exchange *exchange, int connection, const uint8_t *bytes, size_t length,
+                  enum connection_after after)
+{
+    int file = exchange->config->outbox;
+    if (exchange->inbox.check.keep_connection) {
+        atomic_store(&entry_of(exchange, connection)->after, after);
+        bool is_written = outbox_begin(file) == 0 && write(file, bytes, length) == (ssize_t)length;
+        send_file(exchange, connection, is_written ? outbox_finish(file) : -1);
+        return;
+    }
+    if (send(connection, bytes, length, MSG_NOSIGNAL) < 0)
+        errno = 0;
+    linger(exchange, connection);
+}
+
+static void refuse(struct exchange *exchange, int connection, int status, const char *detail)
+{
+    uint8_t refusal[REQUEST_REFUSAL_MAX];
+    size_t length = request_write_refusal(refusal, exchange->inbox.check.request_id, status, detail);
+    count_answer(exchange, connection, status);
+    reply(exchange, connection, refusal, length, AFTER_LINGER);
+}
+
+static void end_unserved(struct exchange *exchange, int connection, enum record_end_status status,
+                         enum connection_after after)
+{
+    uint8_t end[RECORD_END_SIZE];
+    record_write_end(end, exchange->inbox.check.request_id, status);
+    count_refused(exchange, status == RECORD_UNKNOWN_ROLE ? REFUSED_BROKEN : REFUSED_ABORTED);
+    reply(exchange, connection, end, sizeof(end), after);
+}
+
+/* The web server goes on using the connection on which it gave up one request. */
+static void end_aborted(struct exchange *exchange, int connection)
+{
+    end_unserved(exchange, connection, RECORD_REQUEST_COMPLETE, AFTER_KEEP);
+}
+
+/* A request that is whole but not to be served, or not a request. */
+static void turn_away(struct exchange *exchange, int connection, enum record_verdict verdict)
+{
+    switch (verdict) {
+    case RECORD_PARAMS_TOO_LARGE:
+        refuse(exchange, connection, 431, "The request's header is larger than this server takes.");
+        break;
+    case RECORD_BODY_TOO_LARGE:
+        refuse(exchange, connection, 413, "The request's body is larger than this server takes.");
+        break;
+    case RECORD_PARAMS_UNSAFE:
+        refuse(exchange, connection, 400, "The request has a NUL byte in its path or header.");
+        break;
+    case RECORD_OTHER_ROLE:
+        end_unserved(exchange, connection, RECORD_UNKNOWN_ROLE, AFTER_LINGER);
+        break;
+    case RECORD_ABORTED:
+        end_aborted(exchange, connection);
+        break;
+    default:
+        count_refused(exchange, REFUSED_BROKEN);
+        exchange_warn_of_peer(exchange, exchange->inbox.check.broken);
+        drop(exchange, connection);
+        break;
+    }
+}
+
+/* The client has given up: the web server has closed the connection, or passed the client's FIN on. A client that only
+ * closes its sending side is taken for gone as well, as most web servers do. */
+static bool is_gone(int connection)
+{
+    struct pollfd peer = {.fd = connection, .events = POLLRDHUP};
+    return poll(&peer, 1, 0) == 1;
+}
+
+/* Nothing is computed. A web server that is still there gets an answer for its log rather than a broken connection. */
+static void turn_away_gone(struct exchange *exchange, int connection)
+{
+    uint8_t refusal[REQUEST_REFUSAL_MAX];
+    size_t length = request_write_refusal(refusal, exchange->inbox.check.request_id, 503, "The client has left.");
+    connections_note_gone(exchange->config->connections);
+    count_refused(exchange, REFUSED_GONE);
+    reply(exchange, connection, refusal, length, AFTER_LINGER);
+}
+
+static bool may_be_repeated(const struct app_request *request)
+{
+    return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+}
+
+/* Lets the application answer; or answers for it where the request must not reach it (again). */
+static void fill_response(struct exchange *exchange, int connection, struct app_response *response)
+{
+    const struct exchange_config *config = exchange->config;
+    const struct app_request *request = &exchange->request.app;
+    uint32_t deaths = atomic_load(&entry_of(exchange, connection)->deaths);
+    if (deaths >= DEATHS_MAX) {
+        log_error(config->log, "%s %.200s?%.200s was in hand when %u workers died; it is answered with 500",
+                  request->method, request->path, request->query, deaths);
+        app_problem(response, 500, "The workers that served this request died.", "");
+    } else if (deaths > 0 && !may_be_repeated(request)) {
+        log_error(config->log,
+                  "%s %.200s was in hand when a worker died, and may not be repeated; it is answered with 500",
+                  request->method, request->path);
+        app_problem(response, 500, "The worker that served this request died.", "");
+    } else if (request_is_truncated(&exchange->request)) {
+        app_problem(response, 400, "The request's body is shorter than its Content-Length.", "");
+    } else {
+        config->app->serve(config->context, request, response);
+    }
 }
 
 static void answer(struct exchange *exchange, int connection)
 {
-    bool is_kept = atomic_load_explicit(&entry_of(exchange, connection)->is_kept, memory_order_relaxed) != 0;
+    struct request *request = &exchange->request;
+    int file = exchange->config->outbox;
+    int64_t length = -1;
     count_answer(exchange, connection, exchange->response.status);
     connections_note_served(exchange->config->connections);
-    if (is_kept || !request_fits_one_write(&exchange->request, &exchange->response)) {
-        answer_from_file(exchange, connection);
+    /* Straight from the socket, so this is all that is ever sent on the connection: see has_been_answered. */
+    if (exchange->inbox.source == connection && request_fits_one_write(request, &exchange->response)) {
+        set_stage(exchange, connection, STAGE_ANSWERING);
+        request_answer(request, &exchange->response, connection);
+        conclude(exchange, connection);
         return;
     }
-    set_stage(exchange, connection, STAGE_ANSWERING);
-    request_answer(&exchange->request, &exchange->response, connection);
-    conclude(exchange, connection);
+    if (outbox_begin(file) == 0 && request_answer(request, &exchange->response, file) == 0)
+        length = outbox_finish(file);
+    send_file(exchange, connection, length);
 }
 
 static void serve(struct exchange *exchange, int connection)
 {
     struct slot *slot = exchange->config->slot;
     struct connection *entry = entry_of(exchange, connection);
-    atomic_store_explicit(&entry->is_kept, exchange->inbox.check.keep_connection, memory_order_relaxed);
+    enum connection_after after = exchange->inbox.check.keep_connection ? AFTER_KEEP : AFTER_CLOSE;
+    atomic_store_explicit(&entry->after, after, memory_order_relaxed);
     /* Before libfcgi: a request that brings down its parser counts as one that kills workers, too. */
     set_stage(exchange, connection, STAGE_SERVING);
     inbox_commit(&exchange->inbox);
@@ -501,7 +515,7 @@ static void repeat(struct exchange *exchange, int connection)
 {
     const struct connection *entry = entry_of(exchange, connection);
     /* If the whole request is in the store, what lies in the socket is the same again, or nothing. */
-    if (exchange->inbox.length > 0 && atomic_load(&entry->is_kept) == 0)
+    if (exchange->inbox.length > 0 && atomic_load(&entry->after) != AFTER_KEEP)
         inbox_drop_rest(&exchange->inbox, connection);
     /* Until it is with the application again, a death is not on its account. */
     set_stage(exchange, connection, STAGE_RECEIVING);

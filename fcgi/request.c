@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* libfcgi's own buffer is 8,192 bytes; an answer below this leaves it in one write. */
 #define ONE_WRITE_MAX 7500
@@ -130,19 +129,19 @@ int request_answer(struct request *request, struct app_response *response, int t
     return finish(&request->fcgi);
 }
 
-void request_refuse(int connection, uint16_t request_id, int status, const char *detail)
+size_t request_write_refusal(uint8_t refusal[static REQUEST_REFUSAL_MAX], uint16_t request_id, int status,
+                             const char *detail)
 {
     struct app_response response = {0};
     char head[REQUEST_HEAD_MAX];
-    uint8_t answer[RECORD_HEADER_SIZE + REQUEST_HEAD_MAX + 512 + RECORD_HEADER_SIZE + RECORD_END_SIZE];
+    uint8_t *at = refusal;
     app_response_reset(&response);
     if (status == 503)
         app_add_header(&response, "Retry-After", RETRY_AFTER_S);
     app_problem(&response, status, detail, "");
     size_t head_length = request_write_head(&response, head);
     size_t length = head_length + response.body_length;
-    if (!response.failed && length <= REQUEST_HEAD_MAX + 512) {
-        uint8_t *at = answer;
+    if (!response.failed && length <= REQUEST_REFUSAL_MAX - 2 * RECORD_HEADER_SIZE - RECORD_END_SIZE) {
         record_write_header(at, RECORD_STDOUT, request_id, length);
         memcpy(at + RECORD_HEADER_SIZE, head, head_length);
         memcpy(at + RECORD_HEADER_SIZE + head_length, response.body, response.body_length);
@@ -150,8 +149,7 @@ void request_refuse(int connection, uint16_t request_id, int status, const char 
         record_write_header(at, RECORD_STDOUT, request_id, 0);
         record_write_end(at + RECORD_HEADER_SIZE, request_id, RECORD_REQUEST_COMPLETE);
         at += RECORD_HEADER_SIZE + RECORD_END_SIZE;
-        if (send(connection, answer, (size_t)(at - answer), MSG_NOSIGNAL) < 0)
-            errno = 0;
     }
     app_response_free(&response);
+    return (size_t)(at - refusal);
 }

@@ -30,10 +30,13 @@ bool request_fits_one_write(const struct request *request, const struct app_resp
  * or -1 where not all of it was written. */
 int request_answer(struct request *request, struct app_response *response, int to);
 
-/* Answers a request that libfcgi is not to see with a problem document: 400, 413, 431, 503 (with Retry-After). */
-void request_refuse(int connection, uint16_t request_id, int status, const char *detail);
-
 #define REQUEST_HEAD_MAX (APP_HEADERS_MAX + 512)
+#define REQUEST_REFUSAL_MAX (REQUEST_HEAD_MAX + 1024)
+/* Writes the answer to a request that libfcgi is not to see, a problem document and the end of the request: 400, 413, 431, 503
+ * (with Retry-After). detail: a short sentence. Returns its length; 0 where there is no memory. */
+size_t request_write_refusal(uint8_t refusal[static REQUEST_REFUSAL_MAX], uint16_t request_id, int status,
+                             const char *detail);
+
 /* Writes the CGI header block of a response (RFC 3875 §6.2) with its closing empty line; returns its length. */
 size_t request_write_head(const struct app_response *response, char head[static REQUEST_HEAD_MAX]);
 

@@ -189,7 +189,7 @@ static void expect_clean(const struct connection *clean)
 {
     assert_int_equal(atomic_load(&clean->stage), STAGE_RECEIVING);
     assert_int_equal(atomic_load(&clean->is_urgent), 0);
-    assert_int_equal(atomic_load(&clean->is_kept), 0);
+    assert_int_equal(atomic_load(&clean->after), AFTER_CLOSE);
     assert_int_equal(atomic_load(&clean->deaths), 0);
     assert_int_equal(atomic_load(&clean->store), 0);
     assert_int_equal(atomic_load(&clean->answer), 0);
@@ -207,7 +207,7 @@ static void soil(struct connection *connection, int files[2])
     files[1] = make_file("answer");
     atomic_store(&connection->stage, STAGE_SENDING);
     atomic_store(&connection->is_urgent, 1);
-    atomic_store(&connection->is_kept, 1);
+    atomic_store(&connection->after, AFTER_KEEP);
     atomic_store(&connection->deaths, 1);
     atomic_store(&connection->store, files[0]);
     atomic_store(&connection->answer, files[1]);
@@ -813,7 +813,7 @@ static void a_parked_connection_keeps_what_it_has(void **state)
     int file = store(fixture, "a request");
     set_stage(fixture, STAGE_LINGERING);
     atomic_store(&connection->deaths, 1);
-    atomic_store(&connection->is_kept, 1);
+    atomic_store(&connection->after, AFTER_KEEP);
     connection->check.offset = 4;
     connection->is_checked = true;
     park(fixture);
@@ -823,7 +823,7 @@ static void a_parked_connection_keeps_what_it_has(void **state)
     assert_int_equal(atomic_load(&connection->store), file);
     assert_int_equal(connections_stage(&fixture->other, fixture->fd), STAGE_LINGERING);
     assert_int_equal(atomic_load(&connection->deaths), 1);
-    assert_int_equal(atomic_load(&connection->is_kept), 1);
+    assert_int_equal(atomic_load(&connection->after), AFTER_KEEP);
     assert_int_equal(atomic_load(&connection->began_ns), ACCEPTED_NS);
     assert_int_equal(connection->check.offset, 4);
     assert_true(connection->is_checked);
