@@ -187,11 +187,16 @@ static int park(struct connections *connections, int fd, uint64_t deadline_ns, b
     return watch(connections, fd);
 }
 
-void connections_close_file(_Atomic int32_t *place)
+void connections_close_file(struct connections *connections, _Atomic int32_t *place)
 {
+    _Atomic uint32_t *is_opening = connections->is_opening;
+    if (is_opening != NULL)
+        atomic_store(is_opening, 1);
     int file = atomic_exchange(place, 0);
     if (file > 0)
         close(file);
+    if (is_opening != NULL)
+        atomic_store(is_opening, 0);
 }
 
 /* Makes the entry what it was before its connection. */
@@ -201,9 +206,9 @@ static void clear(struct connections *connections, int fd)
     if (atomic_load_explicit(&connection->kept_bytes, memory_order_relaxed) > 0)
         connections_keep_nothing(connections, fd);
     if (atomic_load_explicit(&connection->store, memory_order_relaxed) > 0)
-        connections_close_file(&connection->store);
+        connections_close_file(connections, &connection->store);
     if (atomic_load_explicit(&connection->answer, memory_order_relaxed) > 0)
-        connections_close_file(&connection->answer);
+        connections_close_file(connections, &connection->answer);
     atomic_store_explicit(&connection->stage, STAGE_RECEIVING, memory_order_relaxed);
     atomic_store_explicit(&connection->is_urgent, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->after, AFTER_CLOSE, memory_order_relaxed);

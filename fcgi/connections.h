@@ -70,7 +70,7 @@ struct connections {
     unsigned slot;                     /* of this process, as holder */
     int parked_fd_limit;               /* from this descriptor on one is parked only in the place of another */
     uint64_t kept_bytes_max;           /* of incomplete requests and unread answers together */
-    _Atomic uint32_t *is_opening;      /* of this process: it may have opened what is not noted yet */
+    _Atomic uint32_t *is_opening;      /* of this process: it may have open what is not noted */
     _Atomic uint64_t *short_count;     /* of this process: counts connections that had to make room */
 };
 
@@ -107,8 +107,9 @@ int connections_take_waiting(struct connections *connections, bool *has_left);
 /* Forgets a held connection and closes it, and its files. */
 void connections_drop(struct connections *connections, int fd);
 
-/* Closes the file in *place, an entry's store or answer. */
-void connections_close_file(_Atomic int32_t *place);
+/* Closes the file in *place, an entry's store or answer. Meanwhile it is noted nowhere, as one that is being opened: the master,
+ * which closes what it finds so, must not close it as well, for its number may be another's by then. */
+void connections_close_file(struct connections *connections, _Atomic int32_t *place);
 
 /* Has idle connections looked at, since a drain has begun. */
 void connections_hurry(struct connections *connections);

@@ -198,7 +198,7 @@ static void keep(struct exchange *exchange, int connection)
         park_request(exchange, connection, now_ns + exchange->config->read_timeout_ns, true);
         return;
     }
-    connections_close_file(&entry->store);
+    connections_close_file(connections, &entry->store);
     set_stage(exchange, connection, STAGE_IDLE);
     if (is_draining(exchange))
         end_idle(exchange, connection);
@@ -216,7 +216,7 @@ static void conclude(struct exchange *exchange, int connection)
         drop(exchange, connection);
         break;
     case AFTER_KEEP:
-        connections_close_file(&entry->answer);
+        connections_close_file(exchange->config->connections, &entry->answer);
         keep(exchange, connection);
         break;
     case AFTER_LINGER:

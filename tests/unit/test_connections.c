@@ -651,7 +651,7 @@ static void a_connection_whose_files_are_beyond_the_limit_is_not_parked(void **s
         connections->parked_fd_limit = file + 1;
         assert_int_equal(connections_park(connections, fixture->fd, DEADLINE_NS, true), 0);
         take(fixture);
-        connections_close_file(places[i]);
+        connections_close_file(connections, places[i]);
     }
 }
 
@@ -848,11 +848,11 @@ static void files_of_a_connection_are_known_by_their_number(void **state)
     assert_true(connections_refer_to(&fixture->master, file));
     assert_true(connections_refer_to(&fixture->master, answer));
     assert_false(connections_refer_to(&fixture->master, answer + 1));
-    connections_close_file(&entry(fixture)->answer);
+    connections_close_file(&fixture->connections, &entry(fixture)->answer);
     assert_false(is_open(answer));
     assert_false(connections_refer_to(&fixture->master, answer));
     /* As often as it is asked for. */
-    connections_close_file(&entry(fixture)->answer);
+    connections_close_file(&fixture->connections, &entry(fixture)->answer);
     connections_drop(&fixture->connections, fixture->fd);
     assert_false(connections_refer_to(&fixture->master, file));
 }
