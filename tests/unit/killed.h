@@ -31,16 +31,17 @@ static inline pid_t killed_start(bool shares_files, void (*work)(void *context),
 
 /* Runs work in a process of its own, which sees this one's memory as it is now and shares what is shared; with its descriptors
  * too, or with copies of them. Kills it at its stop number at, counted from 0: each system call has two, each instruction one.
- * False where it was done before. */
-static inline bool killed_at(unsigned long at, enum killed_unit unit, bool shares_files, void (*work)(void *context),
-                             killed_look *look, void *context)
+ * Returns 0; or, where it was done before, how many stops it made. */
+static inline unsigned long killed_at(unsigned long at, enum killed_unit unit, bool shares_files,
+                                      void (*work)(void *context), killed_look *look, void *context)
 {
     int status;
     pid_t pid = killed_start(shares_files, work, context);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSTOPPED(status));
     ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL);
-    for (unsigned long stop = 0;; stop++) {
+    unsigned long stop = 0;
+    for (;; stop++) {
         assert_int_equal(ptrace(unit == AT_INSTRUCTION ? PTRACE_SINGLESTEP : PTRACE_SYSCALL, pid, NULL, NULL), 0);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         if (!WIFSTOPPED(status))
@@ -52,11 +53,11 @@ static inline bool killed_at(unsigned long at, enum killed_unit unit, bool share
             continue;
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, &status, 0), pid);
-        return true;
+        return 0;
     }
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
-    return false;
+    return stop;
 }
 
 #endif

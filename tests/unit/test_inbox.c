@@ -753,7 +753,7 @@ static unsigned long kill_while_receiving(struct fixture *fixture, enum killed_u
     do {
         begin_anew(fixture);
         send_bytes(fixture, bytes, pieces[0]);
-        is_killed = killed_at(at, unit, false, receive_in_child, NULL, fixture);
+        is_killed = killed_at(at, unit, false, receive_in_child, NULL, fixture) == 0;
         inherit(fixture);
         if (pieces[1] > 0)
             send_bytes(fixture, bytes + pieces[0], pieces[1]);
