@@ -4,6 +4,7 @@
 # make check-asan the same tests with AddressSanitizer and UndefinedBehaviorSanitizer
 # make lint       warnings, static analysis, formatting
 # make bench      requests a second under a CPU quota against what the CPU could do at best
+# make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make clean
 
@@ -126,6 +127,17 @@ $(BUILD)/ceiling: loadtest/ceiling.c $(BUILD)/obj/fib.o $(BUILD)/obj/clock.o
 bench: need-test
 	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling
 	@loadtest/bench $(BUILD)/fibcgi
+
+# A shim for LD_PRELOAD, so never built with sanitizers.
+$(BUILD)/fail.so: tests/fixtures/fail.c Makefile | $(BUILD)/obj
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
+
+.PHONY: chaos
+# SECONDS has another default for fuzzing.
+chaos: need-test
+	@$(MAKE) --no-print-directory -s all $(BUILD)/fail.so
+	@loadtest/chaos $(BUILD)/fibcgi $(BUILD)/fail.so --seconds $(if $(filter file,$(origin SECONDS)),60,$(SECONDS)) \
+	  $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
 clean:
 	rm -rf build

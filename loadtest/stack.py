@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -83,35 +84,63 @@ def title(pid):
     return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
 
 
-class Stack:
-    """with Stack(program, group) as stack: … stack.port …"""
+def fd_links(pid):
+    """What each descriptor of the process is: {number: "socket:[12]"}."""
+    links = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links[int(entry.name)] = os.readlink(entry)
+        except OSError:
+            pass
+    return links
 
-    def __init__(self, program, group=None, options=(), with_lighttpd=True):
+
+class Stack:
+    """with Stack(program, group) as stack: … stack.port …
+
+    environment, files: of the pool, what is set beside ours, and its limit of open files. pool_log: a file to be given to
+    --log; else the pool writes to the same file as lighttpd."""
+
+    def __init__(self, program, group=None, options=(), with_lighttpd=True, environment=None, files=None, pool_log=None):
         self.folder = Path(tempfile.mkdtemp(prefix="fibcgi-bench."))
         self.socket = self.folder / "fib.sock"
         self.admin = self.folder / "admin.sock"
         self.lighttpd = None
-        preexec = group.enter if group else None
-        self.log = open(self.folder / "log", "w")
+        self.group = group
+        self.log_path = self.folder / "log"
+        self.log = open(self.log_path, "w")
         listen = f"unix:{self.socket},unix:{self.socket}.2"
-        self.pool = subprocess.Popen(
-            [program, "--listen", listen, "--admin-listen", f"unix:{self.admin}", *options],
-            stderr=self.log, preexec_fn=preexec)
-        wait_until(self.admin.exists)
+        command = [program, "--listen", listen, "--admin-listen", f"unix:{self.admin}", *options]
+        if pool_log:
+            command += ["--log", pool_log]
+        self.pool = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stderr=self.log,
+                                     preexec_fn=lambda: self.enter(files))
+        wait_until(lambda: self.pool.poll() is not None or self.admin.exists())
+        if self.pool.poll() is not None:
+            raise RuntimeError(f"the pool did not start: {self.log_path.read_text()}")
         if with_lighttpd:
-            self.start_lighttpd(preexec)
+            self.start_lighttpd()
 
-    def start_lighttpd(self, preexec):
+    def enter(self, files=None):
+        if self.group:
+            self.group.enter()
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    def spawn_lighttpd(self):
+        environment = dict(
+            os.environ, SHELL="/bin/sh", FIBCGI_HTTP_BIND="127.0.0.1", FIBCGI_HTTP_PORT=str(self.port),
+            FIBCGI_SOCKET=str(self.socket), FIBCGI_ADMIN_SOCKET=str(self.admin), FIBCGI_ACCESS_LOG="")
+        self.lighttpd = subprocess.Popen(
+            ["lighttpd", "-D", "-f", REPO / "conf/lighttpd/fibcgi.conf"],
+            env=environment, stderr=self.log, preexec_fn=self.enter)
+
+    def start_lighttpd(self):
         for _ in range(10):
             self.port = random.randint(20000, 32000)
             if can_connect(self.port):
                 continue
-            environment = dict(
-                os.environ, SHELL="/bin/sh", FIBCGI_HTTP_BIND="127.0.0.1", FIBCGI_HTTP_PORT=str(self.port),
-                FIBCGI_SOCKET=str(self.socket), FIBCGI_ADMIN_SOCKET=str(self.admin), FIBCGI_ACCESS_LOG="")
-            self.lighttpd = subprocess.Popen(
-                ["lighttpd", "-D", "-f", REPO / "conf/lighttpd/fibcgi.conf"],
-                env=environment, stderr=self.log, preexec_fn=preexec)
+            self.spawn_lighttpd()
             wait_until(lambda: self.lighttpd.poll() is not None or can_connect(self.port))
             if self.lighttpd.poll() is None:
                 return
@@ -121,8 +150,19 @@ class Stack:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
+    def processes(self, kind):
+        """The pool's children whose title starts so: "worker", "admin"."""
+        found = []
+        for pid in children(self.pool.pid):
+            try:
+                if title(pid).startswith(f"fibcgi: {kind}"):
+                    found.append(pid)
+            except OSError:
+                pass
+        return found
+
     def workers(self):
-        return [pid for pid in children(self.pool.pid) if title(pid).startswith("fibcgi: worker")]
+        return self.processes("worker")
 
     def pool_pids(self):
         return [self.pool.pid, *children(self.pool.pid)]
