@@ -5,6 +5,7 @@
 # make lint       warnings, static analysis, formatting
 # make bench      requests a second under a CPU quota against what the CPU could do at best
 # make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
+# make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make clean
 
@@ -132,12 +133,17 @@ bench: need-test
 $(BUILD)/fail.so: tests/fixtures/fail.c Makefile | $(BUILD)/obj
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-.PHONY: chaos
+.PHONY: chaos soak
 # SECONDS has another default for fuzzing.
 chaos: need-test
 	@$(MAKE) --no-print-directory -s all $(BUILD)/fail.so
 	@loadtest/chaos $(BUILD)/fibcgi $(BUILD)/fail.so --seconds $(if $(filter file,$(origin SECONDS)),60,$(SECONDS)) \
 	  $(if $(SEED),--seed $(SEED)) $(CHAOS)
+
+REQUESTS ?= 1000000
+soak: need-test
+	@$(MAKE) --no-print-directory -s all
+	@loadtest/soak $(BUILD)/fibcgi --requests $(REQUESTS)
 
 clean:
 	rm -rf build
