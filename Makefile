@@ -6,6 +6,7 @@
 # make bench      requests a second under a CPU quota against what the CPU could do at best
 # make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
 # make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
+# make overload   10,000 connections under a small CPU quota; make goodput: clients that give up and come again
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make clean
 
@@ -133,7 +134,7 @@ bench: need-test
 $(BUILD)/fail.so: tests/fixtures/fail.c Makefile | $(BUILD)/obj
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-.PHONY: chaos soak
+.PHONY: chaos soak overload goodput
 # SECONDS has another default for fuzzing.
 chaos: need-test
 	@$(MAKE) --no-print-directory -s all $(BUILD)/fail.so
@@ -144,6 +145,10 @@ REQUESTS ?= 1000000
 soak: need-test
 	@$(MAKE) --no-print-directory -s all
 	@loadtest/soak $(BUILD)/fibcgi --requests $(REQUESTS)
+
+overload goodput: need-test
+	@$(MAKE) --no-print-directory -s all
+	@loadtest/overload $(BUILD)/fibcgi $(if $(filter goodput,$@),--goodput)
 
 clean:
 	rm -rf build
