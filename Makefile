@@ -112,7 +112,7 @@ run: need-run
 	@PORT=$(PORT) conf/lighttpd/run $(BUILD)/fibcgi
 
 test: need-test
-	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application $(FIXTURES)
+	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application $(FIXTURES) $(BUILD)/fail.so
 	@FIBCGI=$(abspath $(BUILD)/fibcgi) APPLICATION=$(abspath $(BUILD)/fixture-application) \
 	  FIXTURES=$(abspath $(BUILD)/fixtures) UNIT="$(abspath $(UNIT_TESTS))" tests/run $(TESTS)
 
