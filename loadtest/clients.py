@@ -79,7 +79,7 @@ class Lost:
 
     def __init__(self, client, question, start, what):
         self.kind, self.through, self.comes_in_pieces = client.kind, client.through, client.comes_in_pieces
-        self.peer = client.peer
+        self.peer, self.is_kept = client.peer, isinstance(client, FastCgiKept)
         self.target = f"{question.method} {question.target}" if question else "-"
         self.method = question.method if question else None
         self.start, self.end, self.what = start, time.monotonic(), what
@@ -404,25 +404,23 @@ class FastCgiToTheEnd(FastCgi):
 
 
 class FastCgiKept(FastCgi):
-    """Asks that the connection be kept; where it is, the next request goes over it. A kept connection may be closed by the
-    other side at any time, so a request that got no byte of an answer over an old one is sent again over a new one, as web
-    servers do."""
+    """Asks that the connection be kept; where it is, the next request goes over it. One that the pool has closed since is found
+    out by the write, which fails: then the request goes over a new one. Once it was written, an answer is due."""
 
     kind, flags = "FastCGI, kept", fastcgi.KEEP_CONNECTION
 
     def exchange(self, question):
         data = fastcgi.request(question.query, question.path, question.method, self.flags)
         if self.connection:
-            self.send_request(data)
             try:
-                answer = self.receive_answer()
-                self.ledger.note("FastCGI answers over a kept connection")
-                return answer
-            except Broken as broken:
-                if "after 0 bytes" not in str(broken):
-                    raise
-                self.ledger.note("kept FastCGI connections found closed, the request sent again")
+                self.connection.sendall(data)
+            except OSError:
+                self.ledger.note("kept FastCGI connections found closed before a request was sent")
                 self.hang_up()
+            else:
+                answer = self.receive_answer()
+                self.ledger.note("FastCGI answers over a connection that was kept")
+                return answer
         self.connect()
         self.send_request(data)
         return self.receive_answer()

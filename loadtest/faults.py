@@ -6,7 +6,7 @@ import mmap
 from pathlib import Path
 
 # In the order of enum function in tests/fixtures/fail.c.
-FUNCTIONS = ["accept4", "clone", "epoll_create1", "epoll_ctl", "epoll_wait", "memfd_create", "poll", "pread", "pwrite", "read",
+FUNCTIONS = ["accept4", "clone", "epoll_create1", "epoll_ctl", "epoll_wait", "ftruncate", "memfd_create", "poll", "pread", "pwrite", "read",
              "recv", "recvmsg", "send", "sendfile", "sendmsg", "signalfd", "write", "writev"]
 EVENTS_MAX = 262144
 

@@ -12,6 +12,7 @@ FAILURES = {
     "epoll_create1": (["EMFILE", "ENOMEM"], 1000000),
     "epoll_ctl": (["ENOMEM", "ENOSPC"], 200000),
     "epoll_wait": (["EINTR"], 500000),
+    "ftruncate": (["ENOMEM"], 100000),
     "memfd_create": (["EMFILE", "ENOMEM"], 500000),
     "poll": (["EINTR", "ENOMEM"], 500000),
     "pread": (["EIO"], 100000),
@@ -68,12 +69,14 @@ def draw_arguments(dice, kind):
 
 
 def make(seed, seconds, without=()):
-    """The steps in order. Kinds that are left out are drawn all the same, so that the rest of the plan stays as it is."""
+    """The steps in order. without: kinds ("fail"), or kinds with their first argument ("fail:read"). What is left out is drawn
+    all the same, so that the rest of the plan stays as it is."""
     dice, steps, busy, at = random.Random(seed), [], {}, 0.5
     while at < seconds - 0.5:
         kind = dice.choices(list(WEIGHTS), WEIGHTS.values())[0]
         arguments, hold, key = draw_arguments(dice, kind)
-        if kind not in without and busy.get(key, 0) <= at:
+        is_left_out = kind in without or any(f"{kind}:{argument}" in without for argument in arguments[:1])
+        if not is_left_out and busy.get(key, 0) <= at:
             steps.append(Step(at, kind, *arguments))
             if hold:
                 end = min(at + hold, seconds)
