@@ -10,21 +10,19 @@ teardown() {
 
 talk() { run timeout 30 "$REPO/tests/fixtures/kept-talk.py" "${2:-$SOCKET}" "$1"; echo "$output"; }
 
-# kept_load ADDRESS CLIENTS SECONDS: in the background; kept_load_lost_nothing waits for its end.
+# kept_load ADDRESS: 20 clients in the background, until end_kept_load or their connects are refused; kept_load_lost_nothing
+# waits for that.
 kept_load() {
-    timeout 60 "$REPO/tests/fixtures/kept-load.py" "$@" >"$BATS_TEST_TMPDIR/load" 3>&- &
+    timeout 90 "$REPO/tests/fixtures/kept-load.py" "$1" 20 80 >"$BATS_TEST_TMPDIR/load" 3>&- &
     LOAD=$!
     wait_for 10 grep -q loaded "$BATS_TEST_TMPDIR/load"
 }
+end_kept_load() { kill -TERM "$LOAD"; }
 kept_load_lost_nothing() {
     wait "$LOAD"
     cat "$BATS_TEST_TMPDIR/load"
     grep -qE '^[0-9]{3,} answered, 0 wrong, 0 lost$' "$BATS_TEST_TMPDIR/load"
 }
-
-admin() { "$FIBCGI" --probe "$1" --admin-listen "unix:$ADMIN"; }
-pool_metric() { admin /metrics | awk -v name="$1" '$1 == name { print $2 }'; }
-restarted() { [ "$(admin /status | jq '[.restarts[]] | add')" -ge "$1" ]; }
 
 @test "a kept connection carries request after request, and is closed where that is asked for" {
     start_pool --workers 1
@@ -38,7 +36,7 @@ restarted() { [ "$(admin /status | jq '[.restarts[]] | add')" -ge "$1" ]; }
     begin_tcp() { "$FIBCGI" --listen "tcp:127.0.0.1:$port" --workers 1 >"$BATS_TEST_TMPDIR/tcp.log" 2>&1 3>&- & }
     begin_tcp
     POOL=$!
-    wait_for 5 eval "(exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null"
+    wait_for 20 eval "(exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null"
     talk series "$port"
     [ "$output" = $'1:0=0\n1:1=1\n1:2=1\n1:3=2\n1:4=3\n1:9=34\nclosed' ]
     talk pieces "$port"
@@ -74,27 +72,29 @@ restarted() { [ "$(admin /status | jq '[.restarts[]] | add')" -ge "$1" ]; }
 
 @test "idle kept connections hold no worker" {
     start_pool --workers 1
-    kept_load "$SOCKET" 40 2
+    kept_load "$SOCKET"
     talk series
     [[ $output == *closed ]]
+    end_kept_load
     kept_load_lost_nothing
 }
 
 kill_a_worker() {
     local worker
-    wait_for 5 workers_are 1 at_least
+    wait_for 20 workers_are 1 at_least
     worker=$(worker_pids | shuf -n 1)
     [ -z "$worker" ] || kill -KILL "$worker" 2>/dev/null || true
 }
 
 @test "workers killed under kept connections cost no request, and none is answered twice" {
     start_pool --workers 2
-    kept_load "$SOCKET" 20 5
+    kept_load "$SOCKET"
     local i
     for i in $(seq 40); do
         kill_a_worker
-        wait_for 5 restarted "$i"
+        wait_for 20 pool_has_restarted "$i"
     done
+    end_kept_load
     kept_load_lost_nothing
     [ "$(pool_metric fibcgi_replays_total)" -gt 0 ]
 }
@@ -104,29 +104,31 @@ kill_a_worker() {
     port=$(free_port)
     "$FIBCGI" --listen "tcp:127.0.0.1:$port" --workers 2 >"$BATS_TEST_TMPDIR/tcp.log" 2>&1 3>&- &
     POOL=$!
-    wait_for 5 workers_are 2
-    kept_load "$port" 20 4
+    wait_for 20 workers_are 2
+    kept_load "$port"
     for i in $(seq 20); do
         kill_a_worker
-        wait_for 5 eval "[ \$(grep -c 'was killed by signal 9' $BATS_TEST_TMPDIR/tcp.log) -ge $i ]"
+        wait_for 20 eval "[ \$(grep -c 'was killed by signal 9' $BATS_TEST_TMPDIR/tcp.log) -ge $i ]"
     done
+    end_kept_load
     kept_load_lost_nothing
 }
 
 @test "HUP, --max-requests and kills together under kept connections cost no request" {
     start_pool --workers 2 --max-requests 50
-    kept_load "$SOCKET" 20 4
+    kept_load "$SOCKET"
     for _ in 1 2 3 4 5; do
         kill -HUP "$POOL"
         kill_a_worker
-        wait_for 5 workers_are 2
+        wait_for 20 workers_are 2
     done
+    end_kept_load
     kept_load_lost_nothing
 }
 
 @test "a drain answers what kept connections have sent, and closes them" {
     start_pool --workers 2
-    kept_load "$SOCKET" 20 30
+    kept_load "$SOCKET"
     stop "$POOL" TERM
     [ "$STOP_STATUS" -eq 0 ]
     kept_load_lost_nothing

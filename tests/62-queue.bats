@@ -8,9 +8,6 @@ teardown() {
     if alive "${PEERS:-}"; then kill "$PEERS" || true; fi
 }
 
-admin() { timeout 10 "$FIBCGI" --probe "$1" --admin-listen "unix:$ADMIN"; }
-pool_metric() { admin /metrics | awk -v name="$1" '$1 == name { print $2 }'; }
-pool_metric_is() { [ "$(pool_metric "$1")" -eq "$2" ]; }
 busy_workers() { admin /status | jq '[.workers[] | select(.state == "busy")] | length'; }
 is_busy() { [ "$(busy_workers)" -ge 1 ]; }
 

@@ -11,12 +11,6 @@ teardown() {
     if alive "${PEERS:-}"; then kill "$PEERS" || true; fi
 }
 
-admin() { timeout 10 "$FIBCGI" --probe "$1" --admin-listen "unix:$ADMIN"; }
-pool_metric() { admin /metrics | awk -v name="$1" '$1 == name { print $2 }'; }
-pool_metric_is() { [ "$(pool_metric "$1")" -eq "$2" ]; }
-pool_metric_above() { [ "$(pool_metric "$1")" -gt "$2" ]; }
-restarted() { [ "$(admin /status | jq '[.restarts[]] | add')" -ge "$1" ]; }
-
 # readers COUNT BYTES WHAT: slow readers, who go on when a line is written to file descriptor 4.
 readers() {
     mkfifo "$BATS_TEST_TMPDIR/go"
@@ -50,7 +44,7 @@ let_them_read() {
     for i in $(seq 6); do
         wait_for 5 workers_are 2
         kill -KILL "$(worker_pids | shuf -n 1)"
-        wait_for 5 restarted "$i"
+        wait_for 5 pool_has_restarted "$i"
     done
     let_them_read
     grep -q '10 whole, 0 cut off' "$BATS_TEST_TMPDIR/peers"
@@ -74,7 +68,7 @@ let_them_read() {
         wait_for 5 workers_are 2
         kill -KILL "$(worker_pids | shuf -n 1)" 2>/dev/null || true
         i=$((i + 1))
-        wait_for 5 restarted "$i"
+        wait_for 5 pool_has_restarted "$i"
         wait_for 20 eval "[ \$(wc -l <'$BATS_TEST_TMPDIR/sums') -ge $i ]" || break
     done
     wait "$load"
