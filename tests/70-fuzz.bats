@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# What web servers really send, odd input, and whatever was once a finding, through the fuzz targets: once each.
+# What web servers really send, odd input, and whatever was once a finding, through the fuzz targets: once each; then half a
+# minute of new input for each target.
 
 load helpers/common
 
@@ -11,4 +12,11 @@ load helpers/common
     [ "$(grep -c '^ok ' <<<"$output")" -eq "$(find "$REPO/tests/fuzz/corpus" -type f | wc -l)" ]
     # shellcheck disable=SC2314
     ! grep -q '^not ok ' <<<"$output"
+}
+
+@test "half a minute of fuzzing for each target finds nothing" {
+    run env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u BUILD timeout 500 make -C "$REPO" --no-print-directory -s fuzz SECONDS=30
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(grep -cE '^[a-z]+: [1-9][0-9]* executions$' <<<"$output")" -eq 5 ]
 }
