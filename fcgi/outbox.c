@@ -34,7 +34,8 @@ int outbox_copy(int file, uint64_t length)
     int copy = outbox_make_file();
     off_t from = 0;
     while (copy >= 0 && (uint64_t)from < length) {
-        if (sendfile(copy, file, &from, length - (uint64_t)from) <= 0) {
+        ssize_t copied = sendfile(copy, file, &from, length - (uint64_t)from);
+        if (copied == 0 || (copied < 0 && errno != EINTR)) {
             close(copy);
             return -1;
         }
@@ -53,6 +54,9 @@ enum outbox_result outbox_send(int file, int connection, uint64_t length)
         if (sent >= length)
             return OUTBOX_SENT;
         ssize_t taken = sendfile(connection, file, NULL, length - sent);
+        /* An application may have signals of its own. */
+        if (taken < 0 && errno == EINTR)
+            continue;
         if (taken < 0 && errno == EAGAIN)
             return OUTBOX_MORE;
         if (taken <= 0)

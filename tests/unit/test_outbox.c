@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "outbox.h"
@@ -22,6 +23,7 @@
 #define KILLS 60
 
 static uint8_t answer[LARGE], received[LARGE];
+static volatile sig_atomic_t signals;
 
 /* No two places of it look alike, so that a piece which comes twice or never shows. */
 static int fill_answer(void **state)
@@ -74,7 +76,11 @@ static void expect_nothing_more(int peer)
 static void wait_until_readable(int peer)
 {
     struct pollfd readable = {.fd = peer, .events = POLLIN};
-    assert_int_equal(poll(&readable, 1, 10000), 1);
+    int ready;
+    do
+        ready = poll(&readable, 1, 10000);
+    while (ready < 0 && errno == EINTR);
+    assert_int_equal(ready, 1);
 }
 
 /* The peer, which has got of it already, gets the whole answer and nothing else. */
@@ -288,6 +294,36 @@ static void a_file_is_closed_on_exec_and_its_name_tells_whose_it_is(void **state
     close(file);
 }
 
+static void count_signal(int signal_number)
+{
+    (void)signal_number;
+    signals++;
+}
+
+/* An application may have a timer. */
+static void signals_in_the_middle_do_no_harm(void **state)
+{
+    (void)state;
+    const struct itimerval often = {{0, 100}, {0, 100}}, never = {0};
+    const struct sigaction action = {.sa_handler = count_signal};
+    int file = make_answer(answer, LARGE);
+    signals = 0;
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    while (signals < 1000) {
+        struct pair pair;
+        pair_open(&pair, PAIR_UNIX);
+        int copy = outbox_copy(file, LARGE);
+        assert_true(copy >= 0);
+        expect_the_rest(copy, &pair, LARGE, 0);
+        close(copy);
+        pair_close(&pair);
+    }
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    signal(SIGALRM, SIG_DFL);
+    close(file);
+}
+
 /* Sends until all is out, as a worker would that is woken when the peer has read. */
 static pid_t start_sender(int file, int connection)
 {
@@ -338,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_copy_goes_on_where_the_answer_was),
         cmocka_unit_test(without_a_descriptor_there_is_no_copy_and_nothing_is_left_open),
         cmocka_unit_test(a_file_is_closed_on_exec_and_its_name_tells_whose_it_is),
+        cmocka_unit_test(signals_in_the_middle_do_no_harm),
         cmocka_unit_test(whoever_goes_on_after_a_death_sends_the_rest_and_nothing_twice),
     };
     return cmocka_run_group_tests_name("outbox", tests, fill_answer, NULL);
