@@ -214,6 +214,7 @@ static void clear(struct connections *connections, int fd)
     atomic_store_explicit(&connection->after, AFTER_CLOSE, memory_order_relaxed);
     atomic_store_explicit(&connection->deaths, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&connection->start, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->end, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->answer_length, 0, memory_order_relaxed);
     atomic_store_explicit(&connection->began_ns, 0, memory_order_relaxed);

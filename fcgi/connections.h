@@ -53,7 +53,8 @@ struct connection {
     _Atomic int32_t store;      /* memory file with the bytes that were taken; 0: they lie in its holder's inbox */
     _Atomic int32_t answer;     /* memory file with the answer on its way; 0: it lies in its holder's outbox */
     _Atomic uint64_t taken;     /* bytes that have left the socket: see inbox.h */
-    _Atomic uint64_t end;       /* where the request in hand ends among them */
+    _Atomic uint64_t start;     /* so many of them have been dealt with */
+    _Atomic uint64_t end;       /* where the request ends among them whose answer is on its way */
     _Atomic uint64_t answer_length;
     _Atomic uint64_t kept_bytes;  /* its part of what connections_keep counts */
     _Atomic uint64_t began_ns;    /* when it was accepted, or the first byte of a further request came */

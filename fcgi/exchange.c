@@ -262,15 +262,6 @@ static void send_on(struct exchange *exchange, int connection, int file, uint64_
     }
 }
 
-/* The request up to end has been dealt with: what is behind it belongs to the next. */
-static void drop_request(struct exchange *exchange, int connection, uint64_t end)
-{
-    struct inbox *inbox = &exchange->inbox;
-    inbox->check.offset = end < inbox->length ? (size_t)end : inbox->length;
-    inbox_next(inbox);
-    atomic_store(&entry_of(exchange, connection)->end, 0);
-}
-
 /* Sends length bytes out of the outbox as the answer to the request in hand; a length below 0: they could not be written. Whoever
  * goes on after a death sends the rest and nothing twice, which on a kept connection would be taken for the next answer. */
 static void send_file(struct exchange *exchange, int connection, int64_t length)
@@ -282,9 +273,9 @@ static void send_file(struct exchange *exchange, int connection, int64_t length)
         return;
     }
     atomic_store(&entry->answer_length, (uint64_t)length);
-    atomic_store(&entry->end, exchange->inbox.check.offset);
+    atomic_store(&entry->end, inbox_end(&exchange->inbox));
     set_stage(exchange, connection, STAGE_SENDING);
-    drop_request(exchange, connection, exchange->inbox.check.offset);
+    inbox_next(&exchange->inbox);
     send_on(exchange, connection, exchange->config->outbox, clock_now_ns() + exchange->config->write_timeout_ns);
 }
 
@@ -475,7 +466,8 @@ static void proceed(struct exchange *exchange, int connection, bool is_first)
 
 void exchange_begin(struct exchange *exchange, int connection)
 {
-    inbox_begin(&exchange->inbox, &entry_of(exchange, connection)->taken);
+    struct connection *entry = entry_of(exchange, connection);
+    inbox_begin(&exchange->inbox, &entry->taken, &entry->start);
     proceed(exchange, connection, true);
     inbox_leave(&exchange->inbox);
 }
@@ -526,11 +518,9 @@ static void repeat(struct exchange *exchange, int connection)
 static void resume_answer(struct exchange *exchange, int connection, enum connection_stage stage)
 {
     struct connection *entry = entry_of(exchange, connection);
-    uint64_t end = atomic_load(&entry->end);
     switch (stage) {
     case STAGE_SENDING:
-        if (end > 0)
-            drop_request(exchange, connection, end);
+        inbox_drop_to(&exchange->inbox, (size_t)atomic_load(&entry->end));
         send_on(exchange, connection, atomic_load(&entry->answer), atomic_load(&entry->deadline_ns));
         break;
     case STAGE_ANSWERED:
@@ -576,7 +566,7 @@ static void resume(struct exchange *exchange, int connection)
 void exchange_resume(struct exchange *exchange, int connection)
 {
     struct connection *entry = entry_of(exchange, connection);
-    if (inbox_resume(&exchange->inbox, &entry->taken, connection, atomic_load(&entry->store),
+    if (inbox_resume(&exchange->inbox, &entry->taken, &entry->start, connection, atomic_load(&entry->store),
                      entry->is_checked ? &entry->check : NULL) != 0) {
         log_error(exchange->config->log, "cannot read a parked request: %s; its connection is closed", strerror(errno));
         drop(exchange, connection);
@@ -598,7 +588,7 @@ void exchange_refuse(struct exchange *exchange, int connection)
 {
     enum record_verdict verdict;
     struct connection *entry = entry_of(exchange, connection);
-    inbox_begin(&exchange->inbox, &entry->taken);
+    inbox_begin(&exchange->inbox, &entry->taken, &entry->start);
     if (inbox_receive(&exchange->inbox, connection, true, &verdict) != 0)
         drop(exchange, connection);
     else if (verdict == RECORD_WHOLE)

@@ -50,24 +50,56 @@ int inbox_open(struct inbox *inbox, int file, const struct record_limits *limits
     *inbox = (struct inbox){.limits = *limits, .max_conns = max_conns, .own = file, .capacity = capacity_for(limits)};
     inbox->own_bytes = map(file, inbox->capacity);
     inbox->file = file;
-    inbox->bytes = inbox->own_bytes;
-    return inbox->bytes == NULL ? -1 : 0;
+    inbox->file_bytes = inbox->bytes = inbox->own_bytes;
+    return inbox->own_bytes == NULL ? -1 : 0;
+}
+
+/* Where in the file the request in hand begins. */
+static size_t start_of(const struct inbox *inbox)
+{
+    return (size_t)(inbox->bytes - inbox->file_bytes);
+}
+
+static size_t room(const struct inbox *inbox)
+{
+    return inbox->capacity - start_of(inbox) - inbox->length;
 }
 
 static void note(const struct inbox *inbox, size_t pending)
 {
-    atomic_store_explicit(inbox->taken, TAKEN(inbox->length, pending), memory_order_release);
+    atomic_store_explicit(inbox->taken, TAKEN(start_of(inbox) + inbox->length, pending), memory_order_release);
 }
 
-static void note_written(struct inbox *inbox, size_t end)
+static void note_written(struct inbox *inbox, size_t length)
 {
-    if (inbox->file == inbox->own && end > inbox->written)
-        inbox->written = end;
+    if (inbox->file == inbox->own && start_of(inbox) + length > inbox->written)
+        inbox->written = start_of(inbox) + length;
 }
 
-void inbox_begin(struct inbox *inbox, _Atomic uint64_t *taken)
+/* Begins at the start of the file again. *start counts only where it is below *taken: in this order nothing comes back. */
+static void rewind_file(struct inbox *inbox)
+{
+    inbox->bytes = inbox->file_bytes;
+    note(inbox, 0);
+    atomic_store_explicit(inbox->start, 0, memory_order_release);
+}
+
+/* Drops so many bytes; one store says so to whoever goes on. */
+static void drop_front(struct inbox *inbox, size_t count)
+{
+    inbox->bytes += count;
+    inbox->length -= count;
+    if (inbox->length == 0)
+        rewind_file(inbox);
+    else
+        atomic_store_explicit(inbox->start, start_of(inbox), memory_order_release);
+}
+
+void inbox_begin(struct inbox *inbox, _Atomic uint64_t *taken, _Atomic uint64_t *start)
 {
     inbox->taken = taken;
+    inbox->start = start;
+    inbox->bytes = inbox->file_bytes;
     inbox->length = 0;
     record_check_init(&inbox->check, &inbox->limits);
 }
@@ -81,22 +113,28 @@ static bool have_left(int connection)
     return getsockopt(connection, SOL_SOCKET, SO_PEEK_OFF, &offset, &size) == 0 && offset <= 0;
 }
 
-int inbox_resume(struct inbox *inbox, _Atomic uint64_t *taken, int connection, int store,
+int inbox_resume(struct inbox *inbox, _Atomic uint64_t *taken, _Atomic uint64_t *start, int connection, int store,
                  const struct record_check *check)
 {
     uint64_t noted = atomic_load(taken);
-    inbox_begin(inbox, taken);
+    size_t from = (size_t)atomic_load(start), end = TAKEN_LENGTH(noted);
+    inbox_begin(inbox, taken, start);
     if (store == 0)
         return 0;
     uint8_t *bytes = map(store, inbox->capacity);
     if (bytes == NULL)
         return -1;
-    inbox->file = store;
-    inbox->bytes = bytes;
-    inbox->length = TAKEN_LENGTH(noted);
     if (TAKEN_PENDING(noted) > 0 && have_left(connection))
-        inbox->length += TAKEN_PENDING(noted);
-    note(inbox, 0);
+        end += TAKEN_PENDING(noted);
+    inbox->file = store;
+    inbox->file_bytes = inbox->bytes = bytes;
+    if (from < end) {
+        inbox->bytes += from;
+        inbox->length = end - from;
+        note(inbox, 0);
+    } else {
+        rewind_file(inbox);
+    }
     if (check != NULL && check->offset <= inbox->length)
         inbox->check = *check;
     return 0;
@@ -110,9 +148,20 @@ static void settle_aside(struct inbox *inbox, int connection)
     size_t length = record_answer_aside(check, inbox->bytes, inbox->max_conns, reply);
     if (length > 0 && send(connection, reply, length, MSG_NOSIGNAL) < 0)
         errno = 0;
+    if (check->offset == 0) {
+        drop_front(inbox, check->aside_end);
+        return;
+    }
     memmove(inbox->bytes + check->offset, inbox->bytes + check->aside_end, inbox->length - check->aside_end);
     inbox->length -= check->aside_end - check->offset;
     note(inbox, 0);
+}
+
+/* Makes room for the end of a request that began behind others. */
+static void move_to_front(struct inbox *inbox)
+{
+    memmove(inbox->file_bytes, inbox->bytes, inbox->length);
+    rewind_file(inbox);
 }
 
 /* Takes what is there out of the socket. In two steps, and noted between them, so that it can be told afterwards where a
@@ -120,15 +169,15 @@ static void settle_aside(struct inbox *inbox, int connection)
 static ssize_t take(struct inbox *inbox, int connection, bool can_tell)
 {
     uint8_t *to = inbox->bytes + inbox->length;
-    size_t room = inbox->capacity - inbox->length;
+    size_t most = room(inbox);
     if (can_tell) {
-        ssize_t seen = recv(connection, to, room, MSG_PEEK);
+        ssize_t seen = recv(connection, to, most, MSG_PEEK);
         if (seen <= 0)
             return seen;
-        room = (size_t)seen;
-        note(inbox, room);
+        most = (size_t)seen;
+        note(inbox, most);
     }
-    ssize_t got = recv(connection, to, room, 0);
+    ssize_t got = recv(connection, to, most, 0);
     if (got > 0)
         inbox->length += (size_t)got;
     note(inbox, 0);
@@ -149,7 +198,9 @@ static int collect(struct inbox *inbox, int connection, enum record_verdict *ver
         }
         if (*verdict != RECORD_MORE)
             break;
-        if (inbox->length == inbox->capacity) {
+        if (room(inbox) == 0 && start_of(inbox) > 0)
+            move_to_front(inbox);
+        if (room(inbox) == 0) {
             *verdict = RECORD_BODY_TOO_LARGE;
             break;
         }
@@ -162,7 +213,7 @@ static int collect(struct inbox *inbox, int connection, enum record_verdict *ver
             return -1;
     }
     inbox->source = inbox->file;
-    return *verdict == RECORD_WHOLE && lseek(inbox->file, 0, SEEK_SET) < 0 ? -1 : 0;
+    return *verdict == RECORD_WHOLE && lseek(inbox->file, (off_t)start_of(inbox), SEEK_SET) < 0 ? -1 : 0;
 }
 
 /* Looks whether the whole request, and nothing else, lies in the socket, small enough for libfcgi to take all of it. */
@@ -202,18 +253,27 @@ void inbox_commit(const struct inbox *inbox)
 
 void inbox_next(struct inbox *inbox)
 {
-    size_t left = inbox->length - inbox->check.offset;
-    if (left > 0)
-        memmove(inbox->bytes, inbox->bytes + inbox->check.offset, left);
-    inbox->length = left;
-    note(inbox, 0);
+    drop_front(inbox, inbox->check.offset);
+    record_check_init(&inbox->check, &inbox->limits);
+}
+
+size_t inbox_end(const struct inbox *inbox)
+{
+    return start_of(inbox) + inbox->check.offset;
+}
+
+void inbox_drop_to(struct inbox *inbox, size_t end)
+{
+    size_t start = start_of(inbox), most = start + inbox->length;
+    if (end > start)
+        drop_front(inbox, (end < most ? end : most) - start);
     record_check_init(&inbox->check, &inbox->limits);
 }
 
 int inbox_copy(const struct inbox *inbox)
 {
     int file = make_file(inbox->capacity);
-    if (file >= 0 && pwrite(file, inbox->bytes, inbox->length, 0) != (ssize_t)inbox->length) {
+    if (file >= 0 && pwrite(file, inbox->bytes, inbox->length, (off_t)start_of(inbox)) != (ssize_t)inbox->length) {
         close(file);
         errno = ENOSPC;
         return -1;
@@ -233,10 +293,11 @@ bool inbox_drop_rest(struct inbox *inbox, int connection)
 void inbox_leave(struct inbox *inbox)
 {
     if (inbox->file != inbox->own) {
-        munmap(inbox->bytes, inbox->capacity);
+        munmap(inbox->file_bytes, inbox->capacity);
         inbox->file = inbox->own;
-        inbox->bytes = inbox->own_bytes;
+        inbox->file_bytes = inbox->own_bytes;
     }
+    inbox->bytes = inbox->file_bytes;
     if (inbox->written > KEPT_BYTES)
         madvise(inbox->own_bytes + KEPT_BYTES, inbox->capacity - KEPT_BYTES, MADV_REMOVE);
     inbox->written = 0;

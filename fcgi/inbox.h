@@ -20,18 +20,21 @@
 struct inbox {
     struct record_limits limits;
     unsigned max_conns; /* what GET_VALUES is told of FCGI_MAX_CONNS and FCGI_MAX_REQS */
+    size_t capacity;    /* of each file */
     int own;            /* the worker's memory file… */
     uint8_t *own_bytes; /* …and its bytes */
+    size_t written;     /* how many of them may be in memory */
     int file;           /* the one in use: its own, or the store of the connection in hand… */
-    uint8_t *bytes;     /* …and its bytes */
-    size_t capacity;
-    size_t length;             /* bytes of the connection in hand */
-    size_t written;            /* how far its own file may be in memory */
+    uint8_t *file_bytes;
+    uint8_t *bytes;            /* …those of the request in hand and behind it, which begins somewhere in there… */
+    size_t length;             /* …and how many */
     struct record_check check; /* what was found out about them */
     int source;                /* the descriptor from which libfcgi is to read a whole request */
-    /* Where it notes what has left the socket, for whoever goes on after the worker's death: in the low half the bytes that
-     * lie in the file, in the high half those behind them that have been copied and may or may not have left it. */
+    /* Where it notes for whoever goes on after the worker's death what has left the socket: in the low half the bytes that lie
+     * in the file, in the high half those behind them that have been copied and may or may not have left it; and how many of
+     * them, from the start of the file on, have been dealt with. So nothing is moved that a death could leave half moved. */
     _Atomic uint64_t *taken;
+    _Atomic uint64_t *start;
 };
 
 /* Makes a memory file, large enough for a request at the limits; it takes memory only where it is written to. Returns its
@@ -42,11 +45,11 @@ int inbox_make_file(const struct record_limits *limits);
 int inbox_open(struct inbox *inbox, int file, const struct record_limits *limits, unsigned max_conns);
 
 /* Begins with a connection of which nothing has been taken. */
-void inbox_begin(struct inbox *inbox, _Atomic uint64_t *taken);
+void inbox_begin(struct inbox *inbox, _Atomic uint64_t *taken, _Atomic uint64_t *start);
 
-/* Goes on with a connection of which *taken bytes lie in store, such a file, or nowhere where that is 0. check: how far they are
- * checked; NULL: not at all. Returns 0, or -1 with errno. */
-int inbox_resume(struct inbox *inbox, _Atomic uint64_t *taken, int connection, int store,
+/* Goes on with a connection of which *taken bytes lie in store, such a file, or nowhere where that is 0. check: how far those from
+ * *start on are checked; NULL: not at all. Returns 0, or -1 with errno. */
+int inbox_resume(struct inbox *inbox, _Atomic uint64_t *taken, _Atomic uint64_t *start, int connection, int store,
                  const struct record_check *check);
 
 /* Receives what is there of the request from a non-blocking connection and checks it; management records on the way are
@@ -61,7 +64,11 @@ void inbox_commit(const struct inbox *inbox);
 /* Drops the request that has been dealt with; what came behind it is the beginning of the next one. */
 void inbox_next(struct inbox *inbox);
 
-/* Copies what it holds into a new memory file. Returns its descriptor, or -1 with errno. */
+/* Where that request ends in the file, and the same for who knows no more than that: once or twice makes no difference. */
+size_t inbox_end(const struct inbox *inbox);
+void inbox_drop_to(struct inbox *inbox, size_t end);
+
+/* Copies what it holds into a new memory file, at the same place. Returns its descriptor, or -1 with errno. */
 int inbox_copy(const struct inbox *inbox);
 
 /* Reads and drops what a peer still sends. True once it has hung up. A Unix socket that is closed with bytes unread resets

@@ -194,6 +194,7 @@ static void expect_clean(const struct connection *clean)
     assert_int_equal(atomic_load(&clean->store), 0);
     assert_int_equal(atomic_load(&clean->answer), 0);
     assert_int_equal(atomic_load(&clean->taken), 0);
+    assert_int_equal(atomic_load(&clean->start), 0);
     assert_int_equal(atomic_load(&clean->end), 0);
     assert_int_equal(atomic_load(&clean->answer_length), 0);
     assert_int_equal(atomic_load(&clean->kept_bytes), 0);
@@ -212,6 +213,7 @@ static void soil(struct connection *connection, int files[2])
     atomic_store(&connection->store, files[0]);
     atomic_store(&connection->answer, files[1]);
     atomic_store(&connection->taken, PENDING(7) | 5);
+    atomic_store(&connection->start, 2);
     atomic_store(&connection->end, 3);
     atomic_store(&connection->answer_length, 6);
     atomic_store(&connection->deadline_ns, DEADLINE_NS);

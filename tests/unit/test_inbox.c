@@ -37,8 +37,9 @@ static const struct record_limits limits = {.params_bytes = PARAMS_MAX, .params_
 struct fixture {
     struct inbox inbox;
     struct pair pair;
-    _Atomic uint64_t *taken; /* shared with children */
-    int store;               /* of the connection; 0: none */
+    _Atomic uint64_t *taken; /* shared with children, as start is */
+    _Atomic uint64_t *start;
+    int store; /* of the connection; 0: none */
     struct wire wire;
     uint8_t body[BODY_MAX + 1];
 };
@@ -48,11 +49,12 @@ static int make_with(void **state, enum pair_kind kind)
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     if (fixture == NULL || inbox_open(&fixture->inbox, inbox_make_file(&limits), &limits, MAX_CONNS) != 0)
         return -1;
-    fixture->taken = mmap(NULL, sizeof(*fixture->taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    fixture->taken = mmap(NULL, 2 * sizeof(*fixture->taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    fixture->start = fixture->taken + 1;
     for (size_t i = 0; i < sizeof(fixture->body); i++)
         fixture->body[i] = (uint8_t)(i * 2654435761U >> 13);
     pair_open(&fixture->pair, kind);
-    inbox_begin(&fixture->inbox, fixture->taken);
+    inbox_begin(&fixture->inbox, fixture->taken, fixture->start);
     *state = fixture;
     return 0;
 }
@@ -75,7 +77,7 @@ static int drop(void **state)
     close(fixture->inbox.own);
     if (fixture->store > 0)
         close(fixture->store);
-    munmap((void *)fixture->taken, sizeof(*fixture->taken));
+    munmap((void *)fixture->taken, 2 * sizeof(*fixture->taken));
     pair_close(&fixture->pair);
     free(fixture);
     return 0;
@@ -122,7 +124,7 @@ static enum record_verdict receive(struct fixture *fixture, bool is_first)
 static void expect_length(const struct fixture *fixture, size_t length)
 {
     assert_int_equal(fixture->inbox.length, length);
-    assert_int_equal(atomic_load(fixture->taken), length);
+    assert_int_equal(atomic_load(fixture->taken) - atomic_load(fixture->start), length);
 }
 
 /* The inbox holds these bytes as a whole request, in its file or the store, from the start on. */
@@ -150,7 +152,7 @@ static void work_on_another(struct fixture *fixture)
 {
     struct inbox *inbox = &fixture->inbox;
     struct pair other;
-    _Atomic uint64_t taken = 0;
+    _Atomic uint64_t taken = 0, start = 0;
     enum record_verdict verdict;
     struct wire *wire = calloc(1, sizeof(*wire));
     assert_non_null(wire);
@@ -158,7 +160,7 @@ static void work_on_another(struct fixture *fixture)
     wire_put_begin(wire, 99, 0);
     wire_put_record(wire, RECORD_PARAMS, 99, "\3\3ABCdef", 8);
     assert_int_equal(send(other.peer, wire->bytes, wire->length, MSG_NOSIGNAL), wire->length);
-    inbox_begin(inbox, &taken);
+    inbox_begin(inbox, &taken, &start);
     assert_int_equal(inbox_receive(inbox, other.connection, true, &verdict), 0);
     assert_int_equal(verdict, RECORD_MORE);
     assert_int_equal(taken, wire->length);
@@ -181,7 +183,9 @@ static struct record_check park(struct fixture *fixture)
 
 static void resume(struct fixture *fixture, const struct record_check *check)
 {
-    assert_int_equal(inbox_resume(&fixture->inbox, fixture->taken, fixture->pair.connection, fixture->store, check), 0);
+    assert_int_equal(
+        inbox_resume(&fixture->inbox, fixture->taken, fixture->start, fixture->pair.connection, fixture->store, check),
+        0);
 }
 
 static void let_go_of_store(struct fixture *fixture)
@@ -189,6 +193,16 @@ static void let_go_of_store(struct fixture *fixture)
     if (fixture->store > 0)
         close(fixture->store);
     fixture->store = 0;
+}
+
+/* The next connection, of which nothing has been taken. */
+static void begin_anew(struct fixture *fixture)
+{
+    inbox_leave(&fixture->inbox);
+    let_go_of_store(fixture);
+    atomic_store(fixture->taken, 0);
+    atomic_store(fixture->start, 0);
+    inbox_begin(&fixture->inbox, fixture->taken, fixture->start);
 }
 
 /* At the first look. */
@@ -225,8 +239,7 @@ static void a_request_that_libfcgi_would_not_read_at_once_is_taken(void **state)
         else
             expect_the_wire_whole(fixture);
         inbox_drop_rest(&fixture->inbox, fixture->pair.connection);
-        atomic_store(fixture->taken, 0);
-        inbox_begin(&fixture->inbox, fixture->taken);
+        begin_anew(fixture);
     }
 }
 
@@ -347,7 +360,9 @@ static void what_is_no_memory_file_is_not_resumed(void **state)
     struct fixture *fixture = *state;
     struct inbox *inbox = &fixture->inbox;
     atomic_store(fixture->taken, 10);
-    assert_int_equal(inbox_resume(inbox, fixture->taken, fixture->pair.connection, fixture->pair.connection, NULL), -1);
+    assert_int_equal(
+        inbox_resume(inbox, fixture->taken, fixture->start, fixture->pair.connection, fixture->pair.connection, NULL),
+        -1);
     assert_int_equal(inbox->file, inbox->own);
     inbox_leave(inbox);
     work_on_another(fixture);
@@ -524,6 +539,44 @@ static void of_many_requests_in_random_pieces_no_byte_is_lost_or_doubled(void **
     expect_length(fixture, 0);
 }
 
+static void a_request_is_dropped_once_however_often_it_is_said(void **state)
+{
+    struct fixture *fixture = *state;
+    put_request(fixture, 1, WIRE_KEEP, 30);
+    size_t end = fixture->wire.length;
+    put_request(fixture, 2, WIRE_KEEP, 500);
+    send_bytes(fixture, fixture->wire.bytes, fixture->wire.length);
+    assert_int_equal(receive(fixture, true), RECORD_WHOLE);
+    assert_int_equal(inbox_end(&fixture->inbox), end);
+    inbox_next(&fixture->inbox);
+    for (int i = 0; i < 3; i++) {
+        park(fixture);
+        resume(fixture, NULL);
+        inbox_drop_to(&fixture->inbox, end);
+        expect_length(fixture, fixture->wire.length - end);
+    }
+    assert_int_equal(receive(fixture, false), RECORD_WHOLE);
+    expect_whole(fixture, fixture->wire.bytes + end, fixture->wire.length - end);
+    inbox_drop_to(&fixture->inbox, fixture->wire.length);
+    inbox_drop_to(&fixture->inbox, fixture->wire.length);
+    expect_length(fixture, 0);
+}
+
+static void where_nothing_is_left_a_start_from_before_counts_for_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    put_request(fixture, 1, 0, 30);
+    send_bytes(fixture, fixture->wire.bytes, fixture->wire.length);
+    assert_int_equal(receive(fixture, false), RECORD_WHOLE);
+    park(fixture);
+    /* As by one that died between the two. */
+    atomic_store(fixture->taken, 0);
+    atomic_store(fixture->start, fixture->wire.length);
+    resume(fixture, NULL);
+    expect_length(fixture, 0);
+    assert_int_equal(atomic_load(fixture->start), 0);
+}
+
 /* At the bounds. */
 
 /* Puts a request whose records have that much padding altogether. */
@@ -606,8 +659,7 @@ static void a_body_or_header_beyond_the_limits_is_told(void **state)
     put_request(fixture, 1, 0, BODY_MAX + 1);
     assert_int_equal(send_and_receive(fixture), RECORD_BODY_TOO_LARGE);
     inbox_drop_rest(&fixture->inbox, fixture->pair.connection);
-    atomic_store(fixture->taken, 0);
-    inbox_begin(&fixture->inbox, fixture->taken);
+    begin_anew(fixture);
     fixture->wire.length = 0;
     wire_put_begin(&fixture->wire, 1, 0);
     wire_put_record(&fixture->wire, RECORD_PARAMS, 1, fixture->body, PARAMS_MAX + 1);
@@ -734,14 +786,6 @@ static void inherit(struct fixture *fixture)
     resume(fixture, NULL);
 }
 
-static void begin_anew(struct fixture *fixture)
-{
-    inbox_leave(&fixture->inbox);
-    let_go_of_store(fixture);
-    atomic_store(fixture->taken, 0);
-    inbox_begin(&fixture->inbox, fixture->taken);
-}
-
 /* Has a worker killed at one moment after the other while it receives these pieces: the first has come before it begins, the
  * second comes after its death. Returns how many moments there were. */
 static unsigned long kill_while_receiving(struct fixture *fixture, enum killed_unit unit, unsigned long step,
@@ -764,6 +808,39 @@ static unsigned long kill_while_receiving(struct fixture *fixture, enum killed_u
         at += step;
     } while (is_killed);
     return at / step;
+}
+
+/* Takes a request, drops it, and takes the next. */
+static void receive_two_in_child(void *context)
+{
+    struct fixture *fixture = context;
+    enum record_verdict verdict;
+    receive_in_child(fixture);
+    inbox_next(&fixture->inbox);
+    inbox_receive(&fixture->inbox, fixture->pair.connection, false, &verdict);
+}
+
+static void a_worker_killed_between_two_requests_leaves_the_one_or_the_other(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned long stops = 0;
+    put_request(fixture, 1, WIRE_KEEP, 20);
+    size_t end = fixture->wire.length;
+    put_request(fixture, 2, WIRE_KEEP, 300);
+    for (unsigned long at = 0; stops == 0; at += INSTRUCTION_STEP) {
+        begin_anew(fixture);
+        send_bytes(fixture, question, sizeof(question));
+        send_bytes(fixture, fixture->wire.bytes, fixture->wire.length);
+        stops = killed_at(at, AT_INSTRUCTION, false, receive_two_in_child, NULL, fixture);
+        inherit(fixture);
+        assert_int_equal(receive(fixture, false), RECORD_WHOLE);
+        if (fixture->inbox.check.request_id == 1) {
+            expect_whole(fixture, fixture->wire.bytes, end);
+            inbox_next(&fixture->inbox);
+            assert_int_equal(receive(fixture, false), RECORD_WHOLE);
+        }
+        expect_whole(fixture, fixture->wire.bytes + end, fixture->wire.length - end);
+    }
 }
 
 static bool kernel_tells_what_was_taken(const struct fixture *fixture)
@@ -822,6 +899,8 @@ int main(void)
         WITH_AN_INBOX(a_second_request_before_the_first_has_ended_is_told_off_and_cut_out),
         WITH_AN_INBOX(requests_that_come_at_once_are_received_one_after_the_other),
         WITH_AN_INBOX(of_many_requests_in_random_pieces_no_byte_is_lost_or_doubled),
+        WITH_AN_INBOX(a_request_is_dropped_once_however_often_it_is_said),
+        WITH_AN_INBOX(where_nothing_is_left_a_start_from_before_counts_for_nothing),
         WITH_AN_INBOX(a_request_may_fill_the_inbox_and_not_more),
         WITH_AN_INBOX(what_does_not_fit_behind_a_request_is_received_after_it),
         WITH_AN_INBOX(a_body_or_header_beyond_the_limits_is_told),
@@ -832,6 +911,7 @@ int main(void)
         WITH_AN_INBOX(what_is_dropped_does_not_touch_the_request_that_was_resumed),
         WITH_AN_INBOX(a_large_request_gives_its_memory_back),
         WITH_AN_INBOX(a_large_request_on_a_kept_connection_gives_its_memory_back_too),
+        WITH_AN_INBOX(a_worker_killed_between_two_requests_leaves_the_one_or_the_other),
         WITH_AN_INBOX(a_worker_killed_at_any_system_call_of_a_request_loses_none_of_it),
         WITH_AN_INBOX(a_worker_killed_at_an_instruction_loses_nothing),
         OVER_TCP(a_whole_request_stays_in_the_socket),
@@ -841,6 +921,7 @@ int main(void)
         OVER_TCP(a_peer_that_closes_behind_its_request_has_sent_it),
         OVER_TCP(records_aside_that_come_byte_by_byte_are_answered_once),
         OVER_TCP(of_many_requests_in_random_pieces_no_byte_is_lost_or_doubled),
+        OVER_TCP(a_worker_killed_between_two_requests_leaves_the_one_or_the_other),
         OVER_TCP(a_worker_killed_at_any_system_call_of_a_request_loses_none_of_it),
         OVER_TCP(a_worker_killed_at_an_instruction_loses_nothing),
     };

@@ -26,7 +26,7 @@ struct fixture {
     struct request request;
     struct app_response response;
     struct pair pair;
-    _Atomic uint64_t taken;
+    _Atomic uint64_t taken, start;
     struct wire wire;
 };
 
@@ -63,7 +63,7 @@ static void receive(struct fixture *fixture, const char *method, const char *bod
     wire_put_request(wire, 7, 0, method, "n=1", (const uint8_t *)body, strlen(body));
     assert_int_equal(send(fixture->pair.peer, wire->bytes, wire->length, MSG_NOSIGNAL), wire->length);
     fixture->taken = 0;
-    inbox_begin(&fixture->inbox, &fixture->taken);
+    inbox_begin(&fixture->inbox, &fixture->taken, &fixture->start);
     assert_int_equal(inbox_receive(&fixture->inbox, fixture->pair.connection, true, &verdict), 0);
     assert_int_equal(verdict, RECORD_WHOLE);
     assert_int_equal(request_parse(&fixture->request, &fixture->inbox), 0);
@@ -178,7 +178,7 @@ static void a_body_that_is_shorter_than_it_said_is_truncated(void **state)
         wire_put_record(wire, RECORD_PARAMS, 1, NULL, 0);
         wire_put_body(wire, 1, (const uint8_t *)BODY, strlen(BODY));
         assert_int_equal(send(fixture->pair.peer, wire->bytes, wire->length, MSG_NOSIGNAL), wire->length);
-        inbox_begin(&fixture->inbox, &fixture->taken);
+        inbox_begin(&fixture->inbox, &fixture->taken, &fixture->start);
         assert_int_equal(inbox_receive(&fixture->inbox, fixture->pair.connection, true, &verdict), 0);
         assert_int_equal(request_parse(&fixture->request, &fixture->inbox), 0);
         assert_int_equal(request_is_truncated(&fixture->request), cases[i].is_truncated);
