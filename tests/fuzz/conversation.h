@@ -18,10 +18,13 @@ struct wire_record {
 };
 
 struct conversation {
-    bool is_whole; /* a complete responder request with complete PARAMS */
-    bool is_clean; /* nothing but that request: no record between, no byte behind */
-    bool has_nul;  /* in a name or value */
+    bool is_whole;   /* a complete responder request with complete PARAMS */
+    bool is_clean;   /* nothing but that request: no record between, no byte behind */
+    bool is_aborted; /* one that the web server gave up before its end */
+    bool is_kept;    /* the next request may follow: FCGI_KEEP_CONN */
+    bool has_nul;    /* in a name or value */
     unsigned id;
+    size_t end; /* of a whole or aborted request, with what is skipped on the way */
     uint8_t params[CONVERSATION_MAX];
     size_t params_length;
     size_t pair_count;
@@ -74,14 +77,19 @@ static inline size_t wire_read_pair(struct wire_pair *pair, const uint8_t *bytes
     return first + second + pair->name_length + pair->value_length;
 }
 
-/* Counts the pairs; false where the last one is cut off. */
+/* Counts the pairs; false where the last one is cut off, which counts where its lengths are there. */
 static inline bool conversation_read_pairs(struct conversation *conversation)
 {
     struct wire_pair pair;
     for (size_t at = 0; at < conversation->params_length;) {
-        size_t size = wire_read_pair(&pair, conversation->params + at, conversation->params_length - at);
-        if (size == 0)
+        const uint8_t *bytes = conversation->params + at;
+        size_t left = conversation->params_length - at, length;
+        size_t size = wire_read_pair(&pair, bytes, left);
+        if (size == 0) {
+            size_t first = wire_read_length(bytes, left, &length);
+            conversation->pair_count += first > 0 && wire_read_length(bytes + first, left - first, &length) > 0;
             return false;
+        }
         at += size;
         conversation->pair_count++;
         if (memchr(pair.name, 0, pair.name_length + pair.value_length) != NULL)
@@ -98,6 +106,7 @@ static inline enum conversation_step conversation_take(struct conversation *conv
 {
     if (step == STEP_BEGIN) {
         conversation->id = record->id;
+        conversation->is_kept = record->content[2] % 2 == 1;
         return STEP_PARAMS;
     }
     if (step == STEP_PARAMS && record->content_length > 0) {
@@ -134,7 +143,7 @@ static inline void conversation_read(struct conversation *conversation, const ui
 {
     struct wire_record record;
     enum conversation_step step = STEP_BEGIN;
-    conversation->is_whole = conversation->is_clean = conversation->has_nul = false;
+    conversation->is_whole = conversation->is_clean = conversation->is_aborted = conversation->has_nul = false;
     conversation->params_length = conversation->pair_count = 0;
     conversation->body_length = conversation->skipped = 0;
     size_t at = 0;
@@ -148,14 +157,21 @@ static inline void conversation_read(struct conversation *conversation, const ui
             continue;
         }
         /* Legal, but libfcgi takes that padding for records. */
-        if (record.size > 8 + record.content_length &&
+        if (record.size > 8 + record.content_length && record.type == step &&
             (step == STEP_BEGIN || (step == STEP_PARAMS && record.content_length == 0)))
             return;
+        if (record.type == 2 && step != STEP_BEGIN) {
+            bool is_complete = conversation_read_pairs(conversation);
+            conversation->is_aborted = step == STEP_PARAMS || (is_complete && !conversation->has_nul);
+            conversation->end = at + record.size;
+            return;
+        }
         if (record.type != step || (step == STEP_BEGIN && !is_responder_begin(&record)))
             return;
         step = conversation_take(conversation, step, &record);
     }
     conversation->is_whole = conversation_read_pairs(conversation);
+    conversation->end = at;
     conversation->is_clean = conversation->skipped == 0 && at == length;
 }
 
