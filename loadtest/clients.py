@@ -83,6 +83,7 @@ class Lost:
         self.target = f"{question.method} {question.target}" if question else "-"
         self.method = question.method if question else None
         self.start, self.end, self.what = start, time.monotonic(), what
+        self.since = min(start, client.connected_at)  # its connection may have been broken before it asked
         self.reason = None
 
 
@@ -145,7 +146,7 @@ class Client(threading.Thread):
         super().__init__(daemon=True, name=f"{self.kind} {number}")
         self.stack, self.ledger, self.stop, self.number = stack, ledger, stop, number
         self.dice = random.Random(f"{seed} {self.kind} {number}")
-        self.connection, self.peer, self.count = None, "-", 0
+        self.connection, self.peer, self.count, self.connected_at = None, "-", 0, time.monotonic()
 
     def run(self):
         while not self.stop.is_set():
@@ -184,6 +185,7 @@ class Http(Client):
     fields = ""
 
     def connect(self):
+        self.connected_at = time.monotonic()
         try:
             self.connection = socket.create_connection(("127.0.0.1", self.stack.port), timeout=ANSWER_SECONDS)
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -360,6 +362,7 @@ class FastCgi(Client):
     kind, through, flags, waits_for_close = "FastCGI", "socket", 0, False
 
     def connect(self):
+        self.connected_at = time.monotonic()
         self.count += 1
         self.peer = f"{type(self).__name__}-{self.number}-{self.count}"
         self.connection = socket.socket(socket.AF_UNIX)
