@@ -49,9 +49,10 @@ int connections_create(struct connections *connections, int reserve, uint64_t ke
                                         .shared = &shared->counts,
                                         .ready = epoll_create1(EPOLL_CLOEXEC),
                                         .waiting = epoll_create1(EPOLL_CLOEXEC),
+                                        .refused = epoll_create1(EPOLL_CLOEXEC),
                                         .parked_fd_limit = find_parked_fd_limit(reserve),
                                         .kept_bytes_max = kept_bytes_max};
-    return connections->ready < 0 || connections->waiting < 0 ? -1 : 0;
+    return connections->ready < 0 || connections->waiting < 0 || connections->refused < 0 ? -1 : 0;
 }
 
 struct connection *connections_at(const struct connections *connections, int fd)
@@ -144,12 +145,19 @@ static uint32_t interest_of(enum connection_stage stage, bool is_urgent)
     return EPOLLIN | EPOLLRDHUP | EPOLLONESHOT | (is_urgent || stage == STAGE_WAITING ? EPOLLOUT : 0U);
 }
 
+static int epoll_for(const struct connections *connections, enum connection_stage stage)
+{
+    if (stage == STAGE_WAITING)
+        return connections->waiting;
+    return stage == STAGE_REFUSED ? connections->refused : connections->ready;
+}
+
 /* Asks the shared epoll to report the connection once. */
 static int watch(struct connections *connections, int fd)
 {
     const struct connection *connection = connections_at(connections, fd);
     enum connection_stage stage = connections_stage(connections, fd);
-    int epoll = stage == STAGE_WAITING ? connections->waiting : connections->ready;
+    int epoll = epoll_for(connections, stage);
     struct epoll_event event = {.events = interest_of(stage, atomic_load(&connection->is_urgent) != 0), .data.fd = fd};
     /* The master may watch it anew at the same moment, so that it is there already when it was not just before. */
     for (int tries = 0; tries < WATCH_TRIES; tries++) {
@@ -236,31 +244,46 @@ bool connections_are_short(const struct connections *connections, int fd)
     return fd >= connections->parked_fd_limit;
 }
 
-/* Whether one that is parked waits for nothing but its peer's next byte, and has done so for a while. */
-static bool is_silent(const struct connections *connections, int fd, uint64_t now_ns)
+/* Whether giving it up costs its peer something. */
+static bool is_loss(enum connection_stage stage)
+{
+    return stage != STAGE_LINGERING && stage != STAGE_IDLE;
+}
+
+/* Whether one that is parked waits for nothing but its peer's next byte, and has done so since before_ns. */
+static bool is_silent(const struct connections *connections, int fd, uint64_t before_ns)
 {
     const struct connection *connection = connections_at(connections, fd);
     enum connection_stage stage = connections_stage(connections, fd);
     if (state_of(connections, fd) != CONNECTION_PARKED || atomic_load(&connection->is_urgent) != 0)
         return false;
     return stage == STAGE_IDLE || stage == STAGE_LINGERING ||
-           (stage == STAGE_RECEIVING && atomic_load(&connection->began_ns) + GRACE_NS < now_ns);
+           ((stage == STAGE_RECEIVING || stage == STAGE_REFUSED) && atomic_load(&connection->began_ns) < before_ns);
 }
 
-/* Closes a silent connection, so that another can be parked. The hand goes round: it is each one's turn some time. */
-static bool make_room(struct connections *connections)
+/* Closes one that has been silent since before_ns. The hand goes round: it is each one's turn some time. */
+static bool close_silent(struct connections *connections, uint64_t before_ns)
 {
-    uint64_t now_ns = clock_now_ns();
     uint32_t count = (uint32_t)highest(connections) + 1;
     for (uint32_t steps = 0; steps < count; steps++) {
         int fd = (int)(atomic_fetch_add(&connections->shared->hand, 1) % count);
-        if (!is_silent(connections, fd, now_ns) || !claim(connections, fd))
+        if (!is_silent(connections, fd, before_ns) || !claim(connections, fd))
             continue;
-        if (connections_stage(connections, fd) == STAGE_RECEIVING && connections->short_count != NULL)
+        if (is_loss(connections_stage(connections, fd)) && connections->short_count != NULL)
             atomic_fetch_add(connections->short_count, 1);
         connections_drop(connections, fd);
         return true;
     }
+    return false;
+}
+
+/* Closes a silent connection, so that another can be parked: one that has had its time, or else any, for it is more likely one
+ * of many that keep us waiting than the newest is. */
+static bool make_room(struct connections *connections)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (close_silent(connections, now_ns - GRACE_NS) || close_silent(connections, now_ns))
+        return true;
     errno = EMFILE;
     return false;
 }
@@ -292,6 +315,12 @@ int connections_take(struct connections *connections)
 {
     bool has_left;
     return take_from(connections, connections->ready, &has_left);
+}
+
+int connections_take_refused(struct connections *connections)
+{
+    bool has_left;
+    return take_from(connections, connections->refused, &has_left);
 }
 
 int connections_take_waiting(struct connections *connections, bool *has_left)
@@ -407,12 +436,6 @@ void connections_watch_again(struct connections *connections)
         if (state_of(connections, fd) == CONNECTION_PARKED)
             watch(connections, fd);
     }
-}
-
-/* Whether giving it up costs its peer something. */
-static bool is_loss(enum connection_stage stage)
-{
-    return stage != STAGE_LINGERING && stage != STAGE_IDLE;
 }
 
 /* Whether the next step is ours: it wants a worker, and all of them are busy. */

@@ -36,6 +36,7 @@ enum connection_stage {
     STAGE_ANSWERED,  /* all of the answer is out */
     STAGE_IDLE,      /* kept for the peer's next request, of which nothing has come */
     STAGE_WAITING,   /* accepted, but not looked at: it waits for a worker in the order of arrival */
+    STAGE_REFUSED,   /* accepted, but there was no place in the queue: that is the answer once its request is there */
     STAGE_LINGERING, /* what the peer still sends is dropped until it hangs up */
 };
 
@@ -68,6 +69,7 @@ struct connections {
     struct connections_shared *shared; /* counts */
     int ready;                         /* the shared epoll instance: readable when a parked connection wants a worker */
     int waiting;                       /* the same for those that wait for a worker in the order of arrival */
+    int refused;                       /* and for those that were refused */
     unsigned slot;                     /* of this process, as holder */
     int parked_fd_limit;               /* from this descriptor on one is parked only in the place of another */
     uint64_t kept_bytes_max;           /* of incomplete requests and unread answers together */
@@ -104,6 +106,7 @@ int connections_park(struct connections *connections, int fd, uint64_t deadline_
  * has_left: its peer has closed it. */
 int connections_take(struct connections *connections);
 int connections_take_waiting(struct connections *connections, bool *has_left);
+int connections_take_refused(struct connections *connections);
 
 /* Forgets a held connection and closes it, and its files. */
 void connections_drop(struct connections *connections, int fd);

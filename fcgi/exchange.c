@@ -539,6 +539,21 @@ static void resume_answer(struct exchange *exchange, int connection, enum connec
     }
 }
 
+/* There is no place in the queue. The word that there is none is an answer, and needs the request. */
+static void refuse_for_want_of_room(struct exchange *exchange, int connection, bool is_first)
+{
+    enum record_verdict verdict;
+    uint64_t began_ns = atomic_load(&entry_of(exchange, connection)->began_ns);
+    if (inbox_receive(&exchange->inbox, connection, is_first, &verdict) != 0)
+        drop(exchange, connection);
+    else if (verdict == RECORD_WHOLE)
+        refuse(exchange, connection, 503, "Too many requests are waiting; try again in a moment.");
+    else if (verdict == RECORD_MORE)
+        park_request(exchange, connection, began_ns + exchange->config->read_timeout_ns, false);
+    else
+        turn_away(exchange, connection, verdict);
+}
+
 static void resume(struct exchange *exchange, int connection)
 {
     enum connection_stage stage = connections_stage(exchange->config->connections, connection);
@@ -550,6 +565,9 @@ static void resume(struct exchange *exchange, int connection)
         atomic_store(&entry_of(exchange, connection)->began_ns, clock_now_ns());
         set_stage(exchange, connection, STAGE_RECEIVING);
         proceed(exchange, connection, true);
+        break;
+    case STAGE_REFUSED:
+        refuse_for_want_of_room(exchange, connection, false);
         break;
     case STAGE_SERVING:
         repeat(exchange, connection);
@@ -586,16 +604,9 @@ void exchange_abandon(struct exchange *exchange, int connection)
 
 void exchange_refuse(struct exchange *exchange, int connection)
 {
-    enum record_verdict verdict;
     struct connection *entry = entry_of(exchange, connection);
+    set_stage(exchange, connection, STAGE_REFUSED);
     inbox_begin(&exchange->inbox, &entry->taken, &entry->start);
-    if (inbox_receive(&exchange->inbox, connection, true, &verdict) != 0)
-        drop(exchange, connection);
-    else if (verdict == RECORD_WHOLE)
-        refuse(exchange, connection, 503, "Too many requests are waiting; try again in a moment.");
-    else if (verdict == RECORD_MORE)
-        park_request(exchange, connection, atomic_load(&entry->began_ns) + exchange->config->read_timeout_ns, false);
-    else
-        turn_away(exchange, connection, verdict);
+    refuse_for_want_of_room(exchange, connection, true);
     inbox_leave(&exchange->inbox);
 }

@@ -77,6 +77,8 @@ static int watch_all(struct worker *worker)
     if (!config->is_acceptor && (watch(worker, worker->connections->ready, EPOLLIN) != 0 ||
                                  watch(worker, worker->connections->waiting, EPOLLIN) != 0))
         return -1;
+    if (config->is_acceptor && watch(worker, worker->connections->refused, EPOLLIN) != 0)
+        return -1;
     /* Exclusive: one connection wakes one of the workers that wait, not all. */
     for (unsigned i = 0; i < config->listener_count && takes_new(config); i++) {
         if (watch(worker, config->listeners[i].fd, EPOLLIN | EPOLLEXCLUSIVE) != 0)
@@ -218,6 +220,13 @@ static bool serve_parked(struct worker *worker)
     return connection >= 0;
 }
 
+static void serve_refused(struct worker *worker)
+{
+    int connection = connections_take_refused(worker->connections);
+    if (connection >= 0)
+        exchange_resume(&worker->exchange, connection);
+}
+
 /* A listener is ready. What waits came before it, and goes first; but not where the newest is to. */
 static void serve_next(struct worker *worker, const struct listener *listener)
 {
@@ -271,6 +280,8 @@ static void wait_and_work(struct worker *worker, int timeout_ms)
         serve_parked(worker);
     else if (ready.data.fd == worker->connections->waiting)
         serve_who_waits(worker);
+    else if (ready.data.fd == worker->connections->refused)
+        serve_refused(worker);
     else if (ready.data.fd == config->files.signals)
         read_signals(worker);
 }
@@ -315,6 +326,8 @@ static bool drain(struct worker *worker)
     /* A shut socket is readable for ever. */
     for (unsigned i = 0; i < config->listener_count; i++)
         epoll_ctl(config->files.events, EPOLL_CTL_DEL, config->listeners[i].fd, NULL);
+    /* The acceptor has left. */
+    watch(worker, worker->connections->refused, EPOLLIN);
     if (is_draining(worker, deadline_ns))
         connections_hurry(worker->connections);
     while (is_draining(worker, deadline_ns)) {

@@ -57,6 +57,9 @@ LoadModule proxy_fcgi_module /usr/lib/apache2/modules/mod_proxy_fcgi.so
 User www-data
 Group www-data
 MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+# Apache closes kept connections of clients when it has more threads than it thinks it needs.
+MaxSpareThreads 400
 ProxyPass "/" "fcgi://127.0.0.1:$FIBCGI_PORT/" enablereuse=on retry=0
 SetEnv proxy-fcgi-pathinfo first-dot
 EOF

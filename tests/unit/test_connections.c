@@ -78,6 +78,7 @@ static void destroy(struct connections *connections)
 {
     close(connections->ready);
     close(connections->waiting);
+    close(connections->refused);
     /* What lies behind the table fits in one more entry. */
     assert_int_equal(munmap(connections->table, sizeof(struct connection[CONNECTIONS_MAX + 1])), 0);
 }
@@ -525,6 +526,24 @@ static void those_that_wait_for_a_worker_are_taken_in_their_order_and_apart_from
     take(fixture);
 }
 
+static void those_that_were_refused_are_taken_apart_from_the_others_when_their_peer_sends(void **state)
+{
+    struct fixture *fixture = *state;
+    hold(fixture);
+    set_stage(fixture, STAGE_REFUSED);
+    park(fixture);
+    assert_int_equal(connections_take_refused(&fixture->connections), -1);
+    send_from(fixture->peer);
+    assert_int_equal(connections_take(&fixture->connections), -1);
+    assert_int_equal(take_waiting(&fixture->connections), -1);
+    assert_int_equal(connections_take_refused(&fixture->other), fixture->fd);
+    assert_int_equal(connections_waiting(&fixture->connections), 0);
+    /* After a death, too. */
+    bequeath(fixture, fixture->fd);
+    assert_int_equal(connections_take(&fixture->connections), -1);
+    assert_int_equal(connections_take_refused(&fixture->other), fixture->fd);
+}
+
 static void one_that_has_waited_waits_for_its_peer_next(void **state)
 {
     struct fixture *fixture = *state;
@@ -680,6 +699,8 @@ static void where_descriptors_are_short_one_that_waits_for_its_peer_alone_makes_
         {STAGE_LINGERING, 0, false, true, false},
         {STAGE_RECEIVING, 10 * CLOCK_NS_PER_S, false, true, true},
         {STAGE_RECEIVING, 0, false, false, false},
+        {STAGE_REFUSED, 10 * CLOCK_NS_PER_S, false, true, true},
+        {STAGE_REFUSED, 0, false, false, false},
         {STAGE_IDLE, 0, true, false, false},
         {STAGE_SENDING, 10 * CLOCK_NS_PER_S, false, false, false},
         {STAGE_WAITING, 10 * CLOCK_NS_PER_S, false, false, false},
@@ -1787,6 +1808,7 @@ int main(void)
         WITH_A_TABLE(descriptors_beyond_the_table_are_refused),
         WITH_A_TABLE(what_is_parked_or_held_is_left_to_be_done),
         WITH_A_TABLE(those_that_wait_for_a_worker_are_taken_in_their_order_and_apart_from_the_others),
+        WITH_A_TABLE(those_that_were_refused_are_taken_apart_from_the_others_when_their_peer_sends),
         WITH_A_TABLE(one_that_has_waited_waits_for_its_peer_next),
         WITH_A_TABLE(one_whose_peer_left_while_it_waited_is_told_apart),
         WITH_A_TABLE(one_that_waits_is_not_given_up_without_a_deadline),

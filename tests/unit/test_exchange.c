@@ -28,7 +28,7 @@
 #define TIMEOUT_NS (600 * CLOCK_NS_PER_S)
 /* At how many of its instructions, evenly spread, a worker is killed. */
 #ifndef INSTRUCTIONS_TRIED
-#define INSTRUCTIONS_TRIED 10
+#define INSTRUCTIONS_TRIED 6
 #endif
 
 static const struct record_limits limits = {.params_bytes = 4096, .params_count = 64, .body_bytes = BODY_MAX};
@@ -56,6 +56,7 @@ struct fixture {
     struct log log;
     struct pair pair;
     bool is_listening; /* the connection has not been accepted yet */
+    bool is_full;      /* there is no place in the queue */
     int first_fd;      /* of all that is opened */
     const char *unit;  /* at what the worker is killed, and at which of it */
     unsigned long moment;
@@ -142,7 +143,8 @@ static void close_worker(struct worker *worker)
 static bool work_off(struct worker *worker)
 {
     int connection, count = 0;
-    while ((connection = connections_take(&worker->connections)) >= 0) {
+    while ((connection = connections_take(&worker->connections)) >= 0 ||
+           (connection = connections_take_refused(&worker->connections)) >= 0) {
         exchange_resume(&worker->exchange, connection);
         count++;
     }
@@ -156,7 +158,10 @@ static void work(void *context)
     struct worker *worker = &fixture->worker;
     if (!connections_hold(&worker->connections, fixture->pair.connection, clock_now_ns()))
         _exit(1);
-    exchange_begin(&worker->exchange, fixture->pair.connection);
+    if (fixture->is_full)
+        exchange_refuse(&worker->exchange, fixture->pair.connection);
+    else
+        exchange_begin(&worker->exchange, fixture->pair.connection);
     work_off(worker);
 }
 
@@ -380,7 +385,8 @@ static void finish(struct fixture *fixture)
  * many moments there were. */
 static unsigned long try_moment(struct fixture *fixture, unsigned long at, enum killed_unit unit)
 {
-    killed_look *look = unit == AT_SYSTEM_CALL ? look_for_unknown_files : NULL;
+    /* Once for each kind of work: it is the same until the death. */
+    killed_look *look = unit == AT_SYSTEM_CALL && at == ULONG_MAX ? look_for_unknown_files : NULL;
     unsigned before = count_descriptors();
     fixture->unit = unit == AT_SYSTEM_CALL ? "system call" : "instruction";
     fixture->moment = at;
@@ -400,10 +406,10 @@ static unsigned long try_moment(struct fixture *fixture, unsigned long at, enum 
 
 static void try_all_system_calls(struct fixture *fixture)
 {
-    unsigned long at = 0;
-    while (try_moment(fixture, at, AT_SYSTEM_CALL) == 0)
-        at++;
-    assert_true(at >= 8);
+    unsigned long moments = try_moment(fixture, ULONG_MAX, AT_SYSTEM_CALL);
+    assert_true(moments >= 8);
+    for (unsigned long at = 0; at < moments; at++)
+        try_moment(fixture, at, AT_SYSTEM_CALL);
 }
 
 static void try_instructions(struct fixture *fixture)
@@ -561,6 +567,31 @@ static void a_whole_request_that_is_given_up_is_ended_once_and_the_next_one_is_a
     try_all_moments(fixture);
 }
 
+/* Where its worker dies before it holds the connection, that counts as a new one. */
+static void without_a_place_in_the_queue_a_request_is_refused_once(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->is_full = true;
+    put_get(fixture, 1, WIRE_KEEP, 100);
+    fixture->due[0].status = 503;
+    fixture->due[0].or_status = 200;
+    try_all_system_calls(fixture);
+}
+
+static void a_request_that_comes_after_it_was_refused_is_told_so(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->is_full = true;
+    put_get(fixture, 1, WIRE_KEEP, 100);
+    fixture->first_length = 0;
+    fixture->due[0].status = 503;
+    try_moment(fixture, ULONG_MAX, AT_SYSTEM_CALL);
+    fixture->first_length = 50;
+    try_moment(fixture, ULONG_MAX, AT_SYSTEM_CALL);
+    fixture->due[0].or_status = 200;
+    try_all_system_calls(fixture);
+}
+
 #define WITH_A_POOL(test) cmocka_unit_test_setup_teardown(test, make, drop)
 
 int main(void)
@@ -579,6 +610,8 @@ int main(void)
         WITH_A_POOL(records_aside_change_nothing),
         WITH_A_POOL(a_request_that_is_given_up_is_ended_once_and_the_next_one_is_answered),
         WITH_A_POOL(a_whole_request_that_is_given_up_is_ended_once_and_the_next_one_is_answered),
+        WITH_A_POOL(without_a_place_in_the_queue_a_request_is_refused_once),
+        WITH_A_POOL(a_request_that_comes_after_it_was_refused_is_told_so),
     };
     return cmocka_run_group_tests_name("exchange", tests, NULL, NULL);
 }
