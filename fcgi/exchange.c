@@ -137,6 +137,8 @@ static void park_request(struct exchange *exchange, int connection, uint64_t dea
         return;
     }
     entry->check = exchange->inbox.check;
+    /* In this order also for who comes after a death. */
+    atomic_signal_fence(memory_order_release);
     entry->is_checked = exchange->inbox.length > 0;
     park(exchange, connection, deadline_ns, is_urgent);
 }
@@ -438,8 +440,12 @@ static void serve(struct exchange *exchange, int connection)
 static void take_up(struct exchange *exchange, int connection, enum record_verdict verdict)
 {
     const struct inbox *inbox = &exchange->inbox;
-    uint64_t began_ns = atomic_load_explicit(&entry_of(exchange, connection)->began_ns, memory_order_relaxed);
-    if (verdict == RECORD_MORE)
+    const struct connection *entry = entry_of(exchange, connection);
+    uint64_t began_ns = atomic_load_explicit(&entry->began_ns, memory_order_relaxed);
+    /* What came behind a request was none: a late ABORT_REQUEST, say. */
+    if (verdict == RECORD_MORE && inbox->length == 0 && atomic_load(&entry->after) == AFTER_KEEP)
+        keep(exchange, connection);
+    else if (verdict == RECORD_MORE)
         park_request(exchange, connection, began_ns + exchange->config->read_timeout_ns, false);
     else if (verdict != RECORD_WHOLE)
         turn_away(exchange, connection, verdict);

@@ -57,6 +57,7 @@ struct fixture {
     struct pair pair;
     bool is_listening; /* the connection has not been accepted yet */
     bool is_full;      /* there is no place in the queue */
+    bool ends_idle;    /* the connection is kept in the end, and nothing of a next request has come */
     int first_fd;      /* of all that is opened */
     const char *unit;  /* at what the worker is killed, and at which of it */
     unsigned long moment;
@@ -302,6 +303,8 @@ static void expect_all_answers(const struct fixture *fixture)
             fail_msg("killed at %s %lu: answer %u is: %u, %.40s", fixture->unit, fixture->moment, i + 1, answer.id,
                      answer.text);
     }
+    while (at + 8 <= fixture->answers_length && fixture->answers[at + 1] == RECORD_GET_VALUES_RESULT)
+        at += 8U + fixture->answers[at + 4] * 256U + fixture->answers[at + 5];
     if (at != fixture->answers_length)
         fail_msg("killed at %s %lu: there is more than the answers", fixture->unit, fixture->moment);
 }
@@ -399,6 +402,8 @@ static unsigned long try_moment(struct fixture *fixture, unsigned long at, enum 
         send_all(fixture, fixture->wire.bytes + fixture->first_length, fixture->wire.length - fixture->first_length);
     finish_work(fixture);
     expect_all_answers(fixture);
+    if (fixture->ends_idle)
+        assert_int_equal(connections_stage(&fixture->master, fixture->pair.connection), STAGE_IDLE);
     finish(fixture);
     assert_int_equal(count_descriptors(), before);
     return moments;
@@ -472,6 +477,7 @@ static void a_request_on_a_kept_connection_is_answered_once(void **state)
 {
     struct fixture *fixture = *state;
     put_get(fixture, 1, WIRE_KEEP, 100);
+    fixture->ends_idle = true;
     try_all_moments(fixture);
 }
 
@@ -497,6 +503,7 @@ static void large_answers_on_a_kept_connection_come_in_their_order(void **state)
     put_get(fixture, 1, WIRE_KEEP, LARGE);
     put_get(fixture, 2, WIRE_KEEP, 10);
     put_get(fixture, 3, WIRE_KEEP, LARGE);
+    fixture->ends_idle = true;
     try_all_system_calls(fixture);
 }
 
@@ -515,6 +522,21 @@ static void a_second_request_that_comes_in_two_pieces_is_answered_once(void **st
     put_get(fixture, 2, WIRE_KEEP, 50);
     fixture->first_length -= 20;
     try_all_moments(fixture);
+}
+
+/* It must not be held against the next request, which may take its time. */
+static void what_is_no_request_leaves_a_kept_connection_idle(void **state)
+{
+    struct fixture *fixture = *state;
+    put_get(fixture, 1, WIRE_KEEP, 10);
+    wire_put_record(&fixture->wire, RECORD_GET_VALUES, 0, "\x0f\0FCGI_MPXS_CONNS", 17);
+    /* Behind the request, and cut in two. */
+    for (size_t cut = 0; cut <= RECORD_HEADER_SIZE + 17; cut += 5) {
+        fixture->first_length = fixture->wire.length - cut;
+        fixture->ends_idle = true;
+        try_moment(fixture, ULONG_MAX, AT_SYSTEM_CALL);
+    }
+    try_all_system_calls(fixture);
 }
 
 static void a_body_is_received_once_or_told_to_be_lost(void **state)
@@ -564,6 +586,7 @@ static void a_whole_request_that_is_given_up_is_ended_once_and_the_next_one_is_a
     wire_put_request(&fixture->wire, 1, WIRE_KEEP, "GET", "n=10", NULL, 0);
     put_abort(fixture, 1);
     put_get(fixture, 1, WIRE_KEEP, 50);
+    fixture->ends_idle = true;
     try_all_moments(fixture);
 }
 
@@ -604,6 +627,7 @@ int main(void)
         WITH_A_POOL(large_answers_on_a_kept_connection_come_in_their_order),
         WITH_A_POOL(a_request_that_comes_in_two_pieces_is_answered_once),
         WITH_A_POOL(a_second_request_that_comes_in_two_pieces_is_answered_once),
+        WITH_A_POOL(what_is_no_request_leaves_a_kept_connection_idle),
         WITH_A_POOL(a_body_is_received_once_or_told_to_be_lost),
         WITH_A_POOL(a_large_body_on_a_kept_connection_is_received_once_or_told_to_be_lost),
         WITH_A_POOL(a_body_that_is_too_large_is_refused_once),
