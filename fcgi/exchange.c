@@ -421,11 +421,11 @@ static void serve(struct exchange *exchange, int connection)
     set_stage(exchange, connection, STAGE_SERVING);
     inbox_commit(&exchange->inbox);
     if (request_parse(&exchange->request, &exchange->inbox) != 0) {
-        log_error(exchange->config->log,
-                  "libfcgi refused a request that was checked; this worker ends. Please report it");
+        bool is_closed = errno == EPROTO && exchange->inbox.source == connection;
+        log_error(exchange->config->log, "libfcgi cannot read a request that was checked (%s); this worker ends",
+                  strerror(errno));
         exchange->is_broken = true;
-        /* It has closed what it was reading from. */
-        if (exchange->inbox.source == connection)
+        if (is_closed)
             connections_forget(exchange->config->connections, connection);
         return;
     }

@@ -54,6 +54,11 @@ int request_parse(struct request *request, const struct inbox *inbox)
         errno = EPROTO;
         return -1;
     }
+    /* It serves PARAMS that it could not read to their end as if they had ended there; only the error tells. */
+    if (FCGX_GetError(fcgi->in) != 0) {
+        errno = EIO;
+        return -1;
+    }
     /* It takes this from the request's FCGI_KEEP_CONN flag; see above. */
     fcgi->keepConnection = 1;
     request->app = (struct app_request){

@@ -16,8 +16,9 @@ struct request {
 /* Prepares libfcgi in this process. Signal dispositions are as before when it returns. Returns 0, or -1. */
 int request_init(struct request *request);
 
-/* Has libfcgi parse the whole request that the inbox received. Returns 0; or -1 with errno EPROTO where libfcgi refuses
- * what the checker let through, a bug after which inbox and request cannot be used any more. */
+/* Has libfcgi parse the whole request that the inbox received. Returns 0; or -1, after which inbox and request cannot be used
+ * any more, with errno EIO where it could not read all of it, or EPROTO where it refuses what the checker let through, a bug;
+ * then it has closed what it was reading from. */
 int request_parse(struct request *request, const struct inbox *inbox);
 
 /* True where the body is shorter than the web server's own CONTENT_LENGTH said: the request was cut off on its way. */
