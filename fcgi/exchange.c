@@ -406,7 +406,9 @@ static void answer(struct exchange *exchange, int connection)
         conclude(exchange, connection);
         return;
     }
-    if (outbox_begin(file) == 0 && request_answer(request, &exchange->response, file) == 0)
+    if (outbox_begin(file) != 0)
+        request_abandon(request);
+    else if (request_answer(request, &exchange->response, file) == 0)
         length = outbox_finish(file);
     send_file(exchange, connection, length);
 }

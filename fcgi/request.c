@@ -134,6 +134,11 @@ int request_answer(struct request *request, struct app_response *response, int t
     return finish(&request->fcgi);
 }
 
+void request_abandon(struct request *request)
+{
+    FCGX_Free(&request->fcgi, 0);
+}
+
 size_t request_write_refusal(uint8_t refusal[static REQUEST_REFUSAL_MAX], uint16_t request_id, int status,
                              const char *detail)
 {

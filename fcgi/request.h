@@ -31,6 +31,10 @@ bool request_fits_one_write(const struct request *request, const struct app_resp
  * or -1 where not all of it was written. */
 int request_answer(struct request *request, struct app_response *response, int to);
 
+/* Instead of request_answer: nothing is written. Else libfcgi would end this request, on whatever has its descriptor's number
+ * by then, when it is given the next one. */
+void request_abandon(struct request *request);
+
 #define REQUEST_HEAD_MAX (APP_HEADERS_MAX + 512)
 #define REQUEST_REFUSAL_MAX (REQUEST_HEAD_MAX + 1024)
 /* Writes the answer to a request that libfcgi is not to see, a problem document and the end of the request: 400, 413, 431, 503
