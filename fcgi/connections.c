@@ -250,6 +250,14 @@ static bool is_loss(enum connection_stage stage)
     return stage != STAGE_LINGERING && stage != STAGE_IDLE;
 }
 
+/* Whether the next step is ours: it wants a worker, and all of them are busy. */
+static bool waits_for_us(const struct connections *connections, int fd)
+{
+    bool is_sending = connections_stage(connections, fd) == STAGE_SENDING;
+    struct pollfd peer = {.fd = fd, .events = is_sending ? POLLOUT : POLLIN};
+    return atomic_load(&connections_at(connections, fd)->is_urgent) != 0 || poll(&peer, 1, 0) == 1;
+}
+
 /* Whether one that is parked waits for nothing but its peer's next byte, and has done so since before_ns. */
 static bool is_silent(const struct connections *connections, int fd, uint64_t before_ns)
 {
@@ -267,7 +275,7 @@ static bool close_silent(struct connections *connections, uint64_t before_ns)
     uint32_t count = (uint32_t)highest(connections) + 1;
     for (uint32_t steps = 0; steps < count; steps++) {
         int fd = (int)(atomic_fetch_add(&connections->shared->hand, 1) % count);
-        if (!is_silent(connections, fd, before_ns) || !claim(connections, fd))
+        if (!is_silent(connections, fd, before_ns) || waits_for_us(connections, fd) || !claim(connections, fd))
             continue;
         if (is_loss(connections_stage(connections, fd)) && connections->short_count != NULL)
             atomic_fetch_add(connections->short_count, 1);
@@ -436,14 +444,6 @@ void connections_watch_again(struct connections *connections)
         if (state_of(connections, fd) == CONNECTION_PARKED)
             watch(connections, fd);
     }
-}
-
-/* Whether the next step is ours: it wants a worker, and all of them are busy. */
-static bool waits_for_us(const struct connections *connections, int fd)
-{
-    bool is_sending = connections_stage(connections, fd) == STAGE_SENDING;
-    struct pollfd peer = {.fd = fd, .events = is_sending ? POLLOUT : POLLIN};
-    return atomic_load(&connections_at(connections, fd)->is_urgent) != 0 || poll(&peer, 1, 0) == 1;
 }
 
 /* Gives one up where its peer's time is over; true where that costs its peer something. */
