@@ -78,8 +78,8 @@ class Lost:
     """A request that was not answered once and rightly."""
 
     def __init__(self, client, question, start, what):
-        self.kind, self.through, self.comes_in_pieces = client.kind, client.through, client.comes_in_pieces
-        self.peer, self.is_kept = client.peer, isinstance(client, FastCgiKept)
+        self.kind, self.through = client.kind, client.through
+        self.peer = client.peer
         self.target = f"{question.method} {question.target}" if question else "-"
         self.method = question.method if question else None
         self.start, self.end, self.what = start, time.monotonic(), what
@@ -140,7 +140,7 @@ def send(connection, data):
 class Client(threading.Thread):
     """through: "lighttpd", "socket" or "admin"; peer: the name of our end, for tests/fixtures/fail.c to tell."""
 
-    kind, through, comes_in_pieces, longest_pause = "", "lighttpd", False, 0.015
+    kind, through, longest_pause = "", "lighttpd", 0.015
 
     def __init__(self, stack, ledger, stop, seed, number):
         super().__init__(daemon=True, name=f"{self.kind} {number}")
@@ -430,7 +430,7 @@ class FastCgiKept(FastCgi):
 
 
 class FastCgiPieces(FastCgi):
-    kind, comes_in_pieces, longest_pause = "FastCGI in pieces", True, 0.1
+    kind, longest_pause = "FastCGI in pieces", 0.1
 
     def send_request(self, data):
         cuts = sorted(self.dice.randrange(1, len(data)) for _ in range(self.dice.randint(1, 4)))
@@ -441,7 +441,7 @@ class FastCgiPieces(FastCgi):
 
 
 class FastCgiSlow(FastCgi):
-    kind, comes_in_pieces, longest_pause = "FastCGI a byte at a time", True, 0.1
+    kind, longest_pause = "FastCGI a byte at a time", 0.1
 
     def send_request(self, data):
         for byte in data:
@@ -450,7 +450,7 @@ class FastCgiSlow(FastCgi):
 
 
 class FastCgiValues(FastCgi):
-    kind, comes_in_pieces, longest_pause = "FastCGI with GET_VALUES first", True, 0.1
+    kind, longest_pause = "FastCGI with GET_VALUES first", 0.1
 
     def send_request(self, data):
         send(self.connection, fastcgi.get_values() + data)
