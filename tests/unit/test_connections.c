@@ -698,9 +698,9 @@ static void where_descriptors_are_short_one_that_waits_for_its_peer_alone_makes_
         {STAGE_IDLE, 0, false, true, false},
         {STAGE_LINGERING, 0, false, true, false},
         {STAGE_RECEIVING, 10 * CLOCK_NS_PER_S, false, true, true},
-        {STAGE_RECEIVING, 0, false, false, false},
+        {STAGE_RECEIVING, 0, false, true, true}, /* where there is none that has had its time */
         {STAGE_REFUSED, 10 * CLOCK_NS_PER_S, false, true, true},
-        {STAGE_REFUSED, 0, false, false, false},
+        {STAGE_REFUSED, 0, false, true, true},
         {STAGE_IDLE, 0, true, false, false},
         {STAGE_SENDING, 10 * CLOCK_NS_PER_S, false, false, false},
         {STAGE_WAITING, 10 * CLOCK_NS_PER_S, false, false, false},
@@ -720,6 +720,23 @@ static void where_descriptors_are_short_one_that_waits_for_its_peer_alone_makes_
         expect_peer_sees(peer, cases[i].makes_room);
         forget_one(fixture, fd, peer);
     }
+}
+
+static void one_that_has_had_its_time_makes_room_before_a_new_one(void **state)
+{
+    struct fixture *fixture = *state;
+    int fds[2], peers[2];
+    hold(fixture);
+    for (size_t i = 0; i < 2; i++) {
+        open_connection(&fds[i], &peers[i]);
+        assert_true(connections_hold(&fixture->other, fds[i], clock_now_ns() - i * 10 * CLOCK_NS_PER_S));
+        assert_int_equal(connections_park(&fixture->other, fds[i], UINT64_MAX, false), 0);
+    }
+    assert_true(park_in_the_place_of_another(fixture));
+    assert_true(is_open(fds[0]));
+    assert_false(is_open(fds[1]));
+    for (size_t i = 0; i < 2; i++)
+        forget_one(fixture, fds[i], peers[i]);
 }
 
 static void a_held_connection_makes_no_room(void **state)
@@ -1164,6 +1181,8 @@ static void an_answer_on_its_way_passes_to_the_connection_with_its_outbox(void *
             close(outbox);
         if (stage == STAGE_WAITING)
             connections_drop(&fixture->connections, take_waiting(&fixture->connections));
+        else if (stage == STAGE_REFUSED)
+            connections_drop(&fixture->connections, connections_take_refused(&fixture->connections));
         else
             assert_int_equal(drop_all(fixture), 1);
         close(fixture->peer);
@@ -1818,6 +1837,7 @@ int main(void)
         WITH_A_TABLE(where_descriptors_are_short_and_nobody_is_silent_nothing_is_parked),
         WITH_A_TABLE(a_connection_whose_files_are_beyond_the_limit_is_not_parked),
         WITH_A_TABLE(where_descriptors_are_short_one_that_waits_for_its_peer_alone_makes_room),
+        WITH_A_TABLE(one_that_has_had_its_time_makes_room_before_a_new_one),
         WITH_A_TABLE(a_held_connection_makes_no_room),
         WITH_A_TABLE(each_silent_connection_makes_room_once_and_in_turn),
         WITH_A_TABLE(a_bequeathed_connection_is_parked_also_where_descriptors_are_short),
