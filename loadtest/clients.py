@@ -3,7 +3,9 @@
 A client asks one question after the other until it is told to stop, and writes down each that was not answered once and
 rightly. Nobody retries by itself, so each failure is one request that a client has lost."""
 
+import itertools
 import json
+import os
 import random
 import socket
 import struct
@@ -142,9 +144,11 @@ class Client(threading.Thread):
 
     kind, through, longest_pause = "", "lighttpd", 0.015
 
+    idents = itertools.count()
+
     def __init__(self, stack, ledger, stop, seed, number):
         super().__init__(daemon=True, name=f"{self.kind} {number}")
-        self.stack, self.ledger, self.stop, self.number = stack, ledger, stop, number
+        self.stack, self.ledger, self.stop, self.client = stack, ledger, stop, next(self.idents)
         self.dice = random.Random(f"{seed} {self.kind} {number}")
         self.connection, self.peer, self.count, self.connected_at = None, "-", 0, time.monotonic()
 
@@ -364,7 +368,8 @@ class FastCgi(Client):
     def connect(self):
         self.connected_at = time.monotonic()
         self.count += 1
-        self.peer = f"{type(self).__name__}-{self.number}-{self.count}"
+        # No other run on this machine may have it.
+        self.peer = f"{os.getpid()}-{self.client}-{self.count}"
         self.connection = socket.socket(socket.AF_UNIX)
         self.connection.settimeout(ANSWER_SECONDS)
         self.connection.bind(f"\0{self.peer}")
