@@ -19,6 +19,7 @@
 
 struct connections_shared {
     _Atomic uint32_t highest; /* no descriptor above this has been used */
+    _Atomic int32_t parked;   /* descriptors of parked connections and their files; rough, as those below */
     _Atomic uint32_t hand;    /* where to look next for one that can make room */
     _Atomic int32_t gone;     /* how strongly leaving clients outweigh served ones */
     /* Rough: counted anew while others count, they may be a little too high or low until the next time; below 0 is none. */
@@ -31,7 +32,7 @@ struct shared {
     struct connections_shared counts;
 };
 
-static int find_parked_fd_limit(int reserve)
+static int find_parked_max(int reserve)
 {
     struct rlimit limit;
     int most = CONNECTIONS_MAX;
@@ -50,7 +51,7 @@ int connections_create(struct connections *connections, int reserve, uint64_t ke
                                         .ready = epoll_create1(EPOLL_CLOEXEC),
                                         .waiting = epoll_create1(EPOLL_CLOEXEC),
                                         .refused = epoll_create1(EPOLL_CLOEXEC),
-                                        .parked_fd_limit = find_parked_fd_limit(reserve),
+                                        .parked_max = find_parked_max(reserve),
                                         .kept_bytes_max = kept_bytes_max};
     return connections->ready < 0 || connections->waiting < 0 || connections->refused < 0 ? -1 : 0;
 }
@@ -180,6 +181,7 @@ static bool claim(struct connections *connections, int fd)
         return false;
     if (connections_stage(connections, fd) == STAGE_WAITING)
         atomic_fetch_sub(&connections->shared->waiting, 1);
+    atomic_fetch_sub(&connections->shared->parked, atomic_load(&connections_at(connections, fd)->weight));
     return true;
 }
 
@@ -188,6 +190,9 @@ static int park(struct connections *connections, int fd, uint64_t deadline_ns, b
     struct connection *connection = connections_at(connections, fd);
     atomic_store(&connection->deadline_ns, deadline_ns);
     atomic_store(&connection->is_urgent, is_urgent);
+    int32_t weight = 1 + (atomic_load(&connection->store) > 0) + (atomic_load(&connection->answer) > 0);
+    atomic_store(&connection->weight, weight);
+    atomic_fetch_add(&connections->shared->parked, weight);
     if (connections_stage(connections, fd) == STAGE_WAITING)
         atomic_fetch_add(&connections->shared->waiting, 1);
     /* Parked first, watched then: whoever gets the event must find it parked. */
@@ -239,9 +244,9 @@ void connections_drop(struct connections *connections, int fd)
     change_state(connections, fd, closed, CONNECTION_NONE);
 }
 
-bool connections_are_short(const struct connections *connections, int fd)
+bool connections_are_short(const struct connections *connections)
 {
-    return fd >= connections->parked_fd_limit;
+    return atomic_load_explicit(&connections->shared->parked, memory_order_relaxed) >= connections->parked_max;
 }
 
 /* Whether giving it up costs its peer something. */
@@ -298,11 +303,7 @@ static bool make_room(struct connections *connections)
 
 int connections_park(struct connections *connections, int fd, uint64_t deadline_ns, bool is_urgent)
 {
-    const struct connection *connection = connections_at(connections, fd);
-    bool is_short = connections_are_short(connections, fd) ||
-                    connections_are_short(connections, atomic_load(&connection->store)) ||
-                    connections_are_short(connections, atomic_load(&connection->answer));
-    if (is_short && !make_room(connections))
+    if (connections_are_short(connections) && !make_room(connections))
         return -1;
     return park(connections, fd, deadline_ns, is_urgent) == 0 || !claim(connections, fd) ? 0 : -1;
 }
@@ -466,18 +467,21 @@ static bool sweep_one(struct connections *connections, int fd, uint64_t now_ns)
 unsigned connections_sweep(struct connections *connections, uint64_t now_ns)
 {
     unsigned swept = 0;
-    int32_t waiting = 0;
+    int32_t waiting = 0, parked = 0;
     int64_t kept = 0;
     for (int fd = 0; fd <= highest(connections); fd++) {
         const struct connection *connection = connections_at(connections, fd);
         if (state_of(connections, fd) == CONNECTION_PARKED)
             swept += sweep_one(connections, fd, now_ns);
         kept += (int64_t)atomic_load(&connection->kept_bytes);
+        if (state_of(connections, fd) == CONNECTION_PARKED)
+            parked += atomic_load(&connection->weight);
         waiting +=
             state_of(connections, fd) == CONNECTION_PARKED && connections_stage(connections, fd) == STAGE_WAITING;
     }
     atomic_store(&connections->shared->kept_bytes, kept);
     atomic_store(&connections->shared->waiting, waiting);
+    atomic_store(&connections->shared->parked, parked);
     return swept;
 }
 

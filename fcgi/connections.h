@@ -51,6 +51,7 @@ struct connection {
     _Atomic uint32_t is_urgent; /* parked: wants a worker also where its peer does nothing */
     _Atomic uint32_t after;     /* enum connection_after: what follows the answer */
     _Atomic uint32_t deaths;    /* workers that died while they served it */
+    _Atomic int32_t weight;     /* parked: its descriptors, with those of its files */
     _Atomic int32_t store;      /* memory file with the bytes that were taken; 0: they lie in its holder's inbox */
     _Atomic int32_t answer;     /* memory file with the answer on its way; 0: it lies in its holder's outbox */
     _Atomic uint64_t taken;     /* bytes that have left the socket: see inbox.h */
@@ -71,7 +72,7 @@ struct connections {
     int waiting;                       /* the same for those that wait for a worker in the order of arrival */
     int refused;                       /* and for those that were refused */
     unsigned slot;                     /* of this process, as holder */
-    int parked_fd_limit;               /* from this descriptor on one is parked only in the place of another */
+    int parked_max;                    /* descriptors of parked ones; beyond, one is parked in the place of another */
     uint64_t kept_bytes_max;           /* of incomplete requests and unread answers together */
     _Atomic uint32_t *is_opening;      /* of this process: it may have open what is not noted */
     _Atomic uint64_t *short_count;     /* of this process: counts connections that had to make room */
@@ -124,8 +125,8 @@ unsigned connections_waiting(const struct connections *connections);
 /* The bytes that connections_keep has counted. */
 uint64_t connections_kept_bytes(const struct connections *connections);
 
-/* True where descriptors are so short that a connection with this number could not be parked. */
-bool connections_are_short(const struct connections *connections, int fd);
+/* True where so many descriptors are with parked connections that no further one is parked but in the place of another. */
+bool connections_are_short(const struct connections *connections);
 
 /* Clients that leave before it is their turn show that the queue is longer than their patience. Then the newest is to be
  * served first: who has waited longest would leave, too, before it is served. */

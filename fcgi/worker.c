@@ -169,7 +169,7 @@ static bool set_aside(struct worker *worker, int connection)
 static int find_newest(struct worker *worker, const struct listener *listener, int connection)
 {
     int next;
-    for (int i = 0; i < BURST_MAX && !connections_are_short(worker->connections, connection); i++) {
+    for (int i = 0; i < BURST_MAX && !connections_are_short(worker->connections); i++) {
         if (take_new(worker, listener, &next) != TOOK_ONE)
             break;
         if (!set_aside(worker, connection))

@@ -642,46 +642,46 @@ static void where_descriptors_are_short_and_nobody_is_silent_nothing_is_parked(v
     struct fixture *fixture = *state;
     struct connections *connections = &fixture->connections;
     hold(fixture);
-    connections->parked_fd_limit = fixture->fd + 1;
-    assert_false(connections_are_short(connections, fixture->fd));
-    assert_true(connections_are_short(connections, fixture->fd + 1));
+    connections->parked_max = 1;
+    assert_false(connections_are_short(connections));
     park(fixture);
+    assert_true(connections_are_short(connections));
     send_from(fixture->peer);
     take(fixture);
-    connections->parked_fd_limit = fixture->fd;
+    assert_false(connections_are_short(connections));
+    connections->parked_max = 0;
     errno = 0;
     assert_int_equal(connections_park(connections, fixture->fd, DEADLINE_NS, false), -1);
     assert_int_equal(errno, EMFILE);
     assert_int_equal(state_of(fixture, fixture->fd), CONNECTION_HELD_BY(0));
 }
 
-static void a_connection_whose_files_are_beyond_the_limit_is_not_parked(void **state)
+static void the_files_of_a_parked_connection_count_as_well(void **state)
 {
     struct fixture *fixture = *state;
     struct connections *connections = &fixture->connections;
     _Atomic int32_t *places[] = {&entry(fixture)->store, &entry(fixture)->answer};
     hold(fixture);
+    connections->parked_max = 2;
     for (size_t i = 0; i < COUNT_OF(places); i++) {
-        int file = make_file("x");
-        atomic_store(places[i], file);
-        connections->parked_fd_limit = file;
-        errno = 0;
-        assert_int_equal(connections_park(connections, fixture->fd, DEADLINE_NS, true), -1);
-        assert_int_equal(errno, EMFILE);
-        assert_int_equal(state_of(fixture, fixture->fd), CONNECTION_HELD_BY(0));
-        connections->parked_fd_limit = file + 1;
         assert_int_equal(connections_park(connections, fixture->fd, DEADLINE_NS, true), 0);
+        assert_false(connections_are_short(connections));
+        take(fixture);
+        atomic_store(places[i], make_file("x"));
+        assert_int_equal(connections_park(connections, fixture->fd, DEADLINE_NS, true), 0);
+        assert_true(connections_are_short(connections));
         take(fixture);
         connections_close_file(connections, places[i]);
+        assert_false(connections_are_short(connections));
     }
 }
 
 /* Parks the fixture's connection where there is room only in the place of another; says whether there was. */
 static bool park_in_the_place_of_another(struct fixture *fixture)
 {
-    fixture->connections.parked_fd_limit = 0;
+    fixture->connections.parked_max = 0;
     bool is_parked = connections_park(&fixture->connections, fixture->fd, DEADLINE_NS, true) == 0;
-    fixture->connections.parked_fd_limit = CONNECTIONS_MAX;
+    fixture->connections.parked_max = CONNECTIONS_MAX;
     if (is_parked)
         take(fixture);
     return is_parked;
@@ -774,7 +774,7 @@ static void a_bequeathed_connection_is_parked_also_where_descriptors_are_short(v
 {
     struct fixture *fixture = *state;
     hold(fixture);
-    fixture->master.parked_fd_limit = 0;
+    fixture->master.parked_max = 0;
     bequeath(fixture, fixture->fd);
     take(fixture);
 }
@@ -794,7 +794,7 @@ static void some_descriptors_are_left_to_those_who_are_served_at_once(void **sta
         if (cases[i].files > before.rlim_max || setrlimit(RLIMIT_NOFILE, &limit) != 0)
             continue;
         assert_int_equal(connections_create(&connections, cases[i].reserve, KEPT_MAX), 0);
-        assert_int_equal(connections.parked_fd_limit, cases[i].expected);
+        assert_int_equal(connections.parked_max, cases[i].expected);
         destroy(&connections);
     }
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -1835,7 +1835,7 @@ int main(void)
         WITH_A_TABLE(one_that_leaves_among_many_changes_nothing),
         WITH_A_TABLE(however_many_have_left_the_queue_is_soon_in_order_again),
         WITH_A_TABLE(where_descriptors_are_short_and_nobody_is_silent_nothing_is_parked),
-        WITH_A_TABLE(a_connection_whose_files_are_beyond_the_limit_is_not_parked),
+        WITH_A_TABLE(the_files_of_a_parked_connection_count_as_well),
         WITH_A_TABLE(where_descriptors_are_short_one_that_waits_for_its_peer_alone_makes_room),
         WITH_A_TABLE(one_that_has_had_its_time_makes_room_before_a_new_one),
         WITH_A_TABLE(a_held_connection_makes_no_room),
