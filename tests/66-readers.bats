@@ -26,12 +26,12 @@ let_them_read() {
 }
 
 @test "readers that take a byte at a time hold no worker, and are closed by --write-timeout" {
-    start_stack --workers 1 --write-timeout 6s
+    start_stack --workers 1 --write-timeout 12s
     readers 50 1000000 trickle
     get /echo && is_code 200
     # Before any of them is closed, though the one worker has begun to answer all of them.
     [ "$(pool_metric 'fibcgi_connections_refused_total{reason="timeout"}')" = 0 ]
-    wait_for 30 pool_metric_is 'fibcgi_connections_refused_total{reason="timeout"}' 50
+    wait_for 60 pool_metric_is 'fibcgi_connections_refused_total{reason="timeout"}' 50
     wait_for 5 pool_metric_is fibcgi_kept_bytes 0
     let_them_read
     grep -q '0 whole, 50 cut off' "$BATS_TEST_TMPDIR/peers"
