@@ -10,6 +10,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* At how many instructions, evenly spread, it is tried; with a sanitizer there are many more of them on the way to each. */
+#ifndef KILLED_TRIES
+#ifdef __SANITIZE_ADDRESS__
+#define KILLED_TRIES 2
+#else
+#define KILLED_TRIES 8
+#endif
+#endif
+
+static inline unsigned long killed_step(unsigned long instructions)
+{
+    return instructions > KILLED_TRIES ? instructions / KILLED_TRIES : 1;
+}
+
 enum killed_unit { AT_SYSTEM_CALL, AT_INSTRUCTION };
 
 /* What is done between two stops of the process, before it is killed or goes on; may be NULL. */

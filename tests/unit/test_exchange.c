@@ -26,11 +26,6 @@
 #define REQUESTS_MAX 8
 #define FD_MAX 64 /* no descriptor here comes near this */
 #define TIMEOUT_NS (600 * CLOCK_NS_PER_S)
-/* At how many of its instructions, evenly spread, a worker is killed. */
-#ifndef INSTRUCTIONS_TRIED
-#define INSTRUCTIONS_TRIED 6
-#endif
-
 static const struct record_limits limits = {.params_bytes = 4096, .params_count = 64, .body_bytes = BODY_MAX};
 
 /* A worker: what its process is started with, and its files. */
@@ -420,7 +415,7 @@ static void try_all_system_calls(struct fixture *fixture)
 static void try_instructions(struct fixture *fixture)
 {
     unsigned long moments = try_moment(fixture, ULONG_MAX, AT_INSTRUCTION);
-    unsigned long step = moments > INSTRUCTIONS_TRIED ? moments / INSTRUCTIONS_TRIED : 1;
+    unsigned long step = killed_step(moments);
     for (unsigned long at = step / 2; at < moments; at += step)
         try_moment(fixture, at, AT_INSTRUCTION);
 }

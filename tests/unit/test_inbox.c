@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,10 +26,6 @@
 #define BODY_MAX 200000
 #define KEPT 65536 /* what an inbox may hold on to between requests */
 #define MAX_CONNS 8
-/* Of the instructions of a worker at work, every so many-th is one at which it is killed. */
-#ifndef INSTRUCTION_STEP
-#define INSTRUCTION_STEP 97
-#endif
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct record_limits limits = {.params_bytes = PARAMS_MAX, .params_count = 64, .body_bytes = BODY_MAX};
@@ -786,28 +783,23 @@ static void inherit(struct fixture *fixture)
     resume(fixture, NULL);
 }
 
-/* Has a worker killed at one moment after the other while it receives these pieces: the first has come before it begins, the
- * second comes after its death. Returns how many moments there were. */
-static unsigned long kill_while_receiving(struct fixture *fixture, enum killed_unit unit, unsigned long step,
+/* Has a worker killed at that moment while it receives these pieces: the first has come before it begins, the second comes after
+ * its death. Returns 0; or, where it had done its work before, how many moments there were. */
+static unsigned long kill_while_receiving(struct fixture *fixture, unsigned long at, enum killed_unit unit,
                                           const size_t *pieces)
 {
-    unsigned long at = 0;
     const uint8_t *bytes = fixture->wire.bytes;
-    bool is_killed;
-    do {
-        begin_anew(fixture);
-        send_bytes(fixture, bytes, pieces[0]);
-        is_killed = killed_at(at, unit, false, receive_in_child, NULL, fixture) == 0;
-        inherit(fixture);
-        if (pieces[1] > 0)
-            send_bytes(fixture, bytes + pieces[0], pieces[1]);
-        if (receive(fixture, false) != RECORD_WHOLE)
-            fail_msg("killed at stop %lu: not whole", at);
-        expect_whole(fixture, bytes, fixture->wire.length);
-        assert_int_equal(bytes_in_socket(fixture), 0);
-        at += step;
-    } while (is_killed);
-    return at / step;
+    begin_anew(fixture);
+    send_bytes(fixture, bytes, pieces[0]);
+    unsigned long moments = killed_at(at, unit, false, receive_in_child, NULL, fixture);
+    inherit(fixture);
+    if (pieces[1] > 0)
+        send_bytes(fixture, bytes + pieces[0], pieces[1]);
+    if (receive(fixture, false) != RECORD_WHOLE)
+        fail_msg("killed at stop %lu: not whole", at);
+    expect_whole(fixture, bytes, fixture->wire.length);
+    assert_int_equal(bytes_in_socket(fixture), 0);
+    return moments;
 }
 
 /* Takes a request, drops it, and takes the next. */
@@ -820,27 +812,32 @@ static void receive_two_in_child(void *context)
     inbox_receive(&fixture->inbox, fixture->pair.connection, false, &verdict);
 }
 
+static unsigned long kill_between_requests(struct fixture *fixture, unsigned long at, size_t end)
+{
+    begin_anew(fixture);
+    send_bytes(fixture, question, sizeof(question));
+    send_bytes(fixture, fixture->wire.bytes, fixture->wire.length);
+    unsigned long moments = killed_at(at, AT_INSTRUCTION, false, receive_two_in_child, NULL, fixture);
+    inherit(fixture);
+    assert_int_equal(receive(fixture, false), RECORD_WHOLE);
+    if (fixture->inbox.check.request_id == 1) {
+        expect_whole(fixture, fixture->wire.bytes, end);
+        inbox_next(&fixture->inbox);
+        assert_int_equal(receive(fixture, false), RECORD_WHOLE);
+    }
+    expect_whole(fixture, fixture->wire.bytes + end, fixture->wire.length - end);
+    return moments;
+}
+
 static void a_worker_killed_between_two_requests_leaves_the_one_or_the_other(void **state)
 {
     struct fixture *fixture = *state;
-    unsigned long stops = 0;
     put_request(fixture, 1, WIRE_KEEP, 20);
     size_t end = fixture->wire.length;
     put_request(fixture, 2, WIRE_KEEP, 300);
-    for (unsigned long at = 0; stops == 0; at += INSTRUCTION_STEP) {
-        begin_anew(fixture);
-        send_bytes(fixture, question, sizeof(question));
-        send_bytes(fixture, fixture->wire.bytes, fixture->wire.length);
-        stops = killed_at(at, AT_INSTRUCTION, false, receive_two_in_child, NULL, fixture);
-        inherit(fixture);
-        assert_int_equal(receive(fixture, false), RECORD_WHOLE);
-        if (fixture->inbox.check.request_id == 1) {
-            expect_whole(fixture, fixture->wire.bytes, end);
-            inbox_next(&fixture->inbox);
-            assert_int_equal(receive(fixture, false), RECORD_WHOLE);
-        }
-        expect_whole(fixture, fixture->wire.bytes + end, fixture->wire.length - end);
-    }
+    unsigned long moments = kill_between_requests(fixture, ULONG_MAX, end);
+    for (unsigned long at = 0; at < moments; at += killed_step(moments))
+        kill_between_requests(fixture, at, end);
 }
 
 static bool kernel_tells_what_was_taken(const struct fixture *fixture)
@@ -857,8 +854,12 @@ static void a_worker_killed_at_any_system_call_of_a_request_loses_none_of_it(voi
     put_request(fixture, 1, WIRE_KEEP, 300);
     size_t length = fixture->wire.length;
     const size_t pieces[][2] = {{length, 0}, {length - 1, 1}, {10, length - 10}};
-    for (size_t i = 0; i < COUNT_OF(pieces); i++)
-        assert_true(kill_while_receiving(fixture, AT_SYSTEM_CALL, 1, pieces[i]) > 8);
+    for (size_t i = 0; i < COUNT_OF(pieces); i++) {
+        unsigned long moments = kill_while_receiving(fixture, ULONG_MAX, AT_SYSTEM_CALL, pieces[i]);
+        assert_true(moments > 8);
+        for (unsigned long at = 0; at < moments; at++)
+            kill_while_receiving(fixture, at, AT_SYSTEM_CALL, pieces[i]);
+    }
 }
 
 static void a_worker_killed_at_an_instruction_loses_nothing(void **state)
@@ -867,8 +868,11 @@ static void a_worker_killed_at_an_instruction_loses_nothing(void **state)
     put_request(fixture, 1, WIRE_KEEP, 20);
     size_t length = fixture->wire.length;
     const size_t pieces[][2] = {{length, 0}, {10, length - 10}};
-    for (size_t i = 0; i < COUNT_OF(pieces); i++)
-        kill_while_receiving(fixture, AT_INSTRUCTION, INSTRUCTION_STEP, pieces[i]);
+    for (size_t i = 0; i < COUNT_OF(pieces); i++) {
+        unsigned long moments = kill_while_receiving(fixture, ULONG_MAX, AT_INSTRUCTION, pieces[i]);
+        for (unsigned long at = 0; at < moments; at += killed_step(moments))
+            kill_while_receiving(fixture, at, AT_INSTRUCTION, pieces[i]);
+    }
 }
 
 #define WITH_AN_INBOX(test) cmocka_unit_test_setup_teardown(test, make, drop)

@@ -46,6 +46,8 @@ static int make(void **state)
 static int drop(void **state)
 {
     struct fixture *fixture = *state;
+    /* What a test has not answered. */
+    FCGX_Free(&fixture->request.fcgi, 0);
     munmap(fixture->inbox.own_bytes, fixture->inbox.capacity);
     close(fixture->inbox.own);
     pair_close(&fixture->pair);
