@@ -409,6 +409,12 @@ int connections_closed_by(struct connections *connections, unsigned slot, int fd
     return -1;
 }
 
+void connections_park_closed(struct connections *connections, int fd, uint64_t now_ns, uint64_t deadline_ns)
+{
+    atomic_store(&connections_at(connections, fd)->began_ns, now_ns);
+    park(connections, fd, deadline_ns, false);
+}
+
 void connections_forget(struct connections *connections, int fd)
 {
     clear(connections, fd);

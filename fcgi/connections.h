@@ -142,6 +142,9 @@ int connections_held_by(struct connections *connections, unsigned slot, int fd);
 /* The same for those that it was about to close; the caller holds it then, as a new one. */
 int connections_closed_by(struct connections *connections, unsigned slot, int fd);
 
+/* Parks one of those that is open until its peer sends, at most until deadline_ns: mostly that only waits for the end. */
+void connections_park_closed(struct connections *connections, int fd, uint64_t now_ns, uint64_t deadline_ns);
+
 /* Lets go of a held descriptor that turned out to be closed. */
 void connections_forget(struct connections *connections, int fd);
 

@@ -255,14 +255,14 @@ static bool came_from(const struct pool_service *service, int fd)
 }
 
 /* What a dead worker was about to close. Mostly it is closed; else its peer waits for that, and sends nothing more. That number
- * may also be a new connection's by now, which a living worker has just accepted: so it is left to one that looks. */
+ * may also be a new connection's by now, which a living worker has just accepted: that has sent its request, or will. */
 static void settle_closed(struct pool *pool, unsigned slot, uint64_t now_ns)
 {
     const struct pool_service *service = service_of(pool, slot);
-    int fd = -1, none = -1;
+    int fd = -1;
     while ((fd = connections_closed_by(service->connections, slot, fd + 1)) >= 0) {
         if (came_from(service, fd))
-            connections_bequeath(service->connections, fd, &none, &none, now_ns, now_ns + CLOSED_TIME_NS);
+            connections_park_closed(service->connections, fd, now_ns, now_ns + CLOSED_TIME_NS);
         else
             connections_forget(service->connections, fd);
     }
@@ -299,8 +299,8 @@ static bool is_anybody_opening(const struct pool *pool)
 
 static bool is_unheld(const struct pool_service *service, int fd)
 {
-    return service->connections != NULL && fd < CONNECTIONS_MAX &&
-           atomic_load(&connections_at(service->connections, fd)->state) == CONNECTION_NONE && came_from(service, fd);
+    return fd < CONNECTIONS_MAX && atomic_load(&connections_at(service->connections, fd)->state) == CONNECTION_NONE &&
+           came_from(service, fd);
 }
 
 static bool belongs_to_worker(const struct pool *pool, int fd)
@@ -321,7 +321,7 @@ static bool is_lost_file(const struct pool *pool, int fd)
     if (length < (ssize_t)strlen(FILE_NAME) || memcmp(name, FILE_NAME, strlen(FILE_NAME)) != 0)
         return false;
     return !belongs_to_worker(pool, fd) && !connections_refer_to(pool->config.work.connections, fd) &&
-           (pool->config.admin.connections == NULL || !connections_refer_to(pool->config.admin.connections, fd));
+           !connections_refer_to(pool->config.admin.connections, fd);
 }
 
 static void adopt_if_unheld(struct pool *pool, const struct pool_service *service, int fd, uint64_t now_ns)
@@ -383,7 +383,7 @@ static void publish_counts(struct pool *pool, unsigned open)
 
 static uint64_t sweep(struct pool *pool, const struct pool_service *service, uint64_t now_ns)
 {
-    unsigned left = service->connections != NULL ? connections_left(service->connections) : 0;
+    unsigned left = connections_left(service->connections);
     if (left > 0)
         counter_add(&pool->config.board->master.timeouts, connections_sweep(service->connections, now_ns));
     if (service == &pool->config.work)

@@ -1265,6 +1265,32 @@ static void what_a_dead_worker_was_closing_is_held_as_a_new_one(void **state)
     assert_int_equal(connections_take(&fixture->other), fixture->fd);
 }
 
+/* Whoever was killed in the middle of a close has left a peer that waits for the end of file, or a new connection's. */
+static void what_was_being_closed_is_closed_when_its_time_is_over_unless_its_peer_sends(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int sends = 0; sends < 2; sends++) {
+        hold(fixture);
+        atomic_store(&entry(fixture)->state, CONNECTION_CLOSED_BY(0));
+        assert_int_equal(connections_closed_by(&fixture->master, 0, 0), fixture->fd);
+        connections_park_closed(&fixture->master, fixture->fd, ACCEPTED_NS, DEADLINE_NS);
+        assert_int_equal(atomic_load(&entry(fixture)->began_ns), ACCEPTED_NS);
+        assert_int_equal(connections_take(&fixture->other), -1);
+        assert_int_equal(connections_sweep(&fixture->master, DEADLINE_NS - 1), 0);
+        if (sends)
+            send_from(fixture->peer);
+        connections_sweep(&fixture->master, DEADLINE_NS);
+        assert_int_equal(is_open(fixture->fd), sends);
+        expect_peer_sees(fixture->peer, !sends);
+        if (sends)
+            assert_int_equal(connections_take(&fixture->other), fixture->fd);
+        else {
+            close(fixture->peer);
+            open_connection(&fixture->fd, &fixture->peer);
+        }
+    }
+}
+
 static void what_turns_out_to_be_closed_is_anybodys_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -1480,9 +1506,14 @@ static void a_connection_is_taken_or_given_up_but_not_both(void **state)
     int fds[MANY], peers[MANY];
     for (int round = 0; round < 50; round++) {
         unsigned done[2];
-        park_many(fixture, STAGE_RECEIVING, fds, peers);
+        for (int i = 0; i < MANY; i++) {
+            open_parked(fixture, STAGE_RECEIVING, &fds[i], &peers[i]);
+            if (i % 2 == 0)
+                send_from(peers[i]);
+        }
         run_both(fixture, take_all, sweep_all, done);
-        assert_int_equal(done[0] + done[1], MANY);
+        assert_int_equal(done[0], MANY / 2);
+        assert_int_equal(done[1], MANY / 2);
         assert_int_equal(count_in_state(fixture, fds, CONNECTION_HELD_BY(1)), done[0]);
         assert_int_equal(count_in_state(fixture, fds, CONNECTION_NONE), done[1]);
         for (int i = 0; i < MANY; i++)
@@ -1867,6 +1898,7 @@ int main(void)
         WITH_A_TABLE(of_two_that_a_worker_held_the_one_in_hand_gets_the_inbox),
         WITH_A_TABLE(what_a_slot_holds_or_closes_is_found_and_nothing_else),
         WITH_A_TABLE(what_a_dead_worker_was_closing_is_held_as_a_new_one),
+        WITH_A_TABLE(what_was_being_closed_is_closed_when_its_time_is_over_unless_its_peer_sends),
         WITH_A_TABLE(what_turns_out_to_be_closed_is_anybodys_again),
         WITH_A_TABLE(an_adopted_connection_is_a_new_one_and_taken_at_once),
         WITH_A_TABLE(what_somebody_has_is_not_adopted),

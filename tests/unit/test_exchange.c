@@ -173,18 +173,20 @@ static void settle_estate(struct fixture *fixture)
     struct connections *master = &fixture->master;
     struct exchange_config *dead = &fixture->worker.config;
     uint64_t now_ns = clock_now_ns();
-    int fd = -1, none = -1;
+    int fd = -1;
     while ((fd = connections_held_by(master, 0, fd + 1)) >= 0)
         connections_bequeath(master, fd, &dead->inbox, &dead->outbox, now_ns, now_ns + TIMEOUT_NS);
     while ((fd = connections_closed_by(master, 0, fd + 1)) >= 0) {
         if (is_open(fd))
-            connections_bequeath(master, fd, &none, &none, now_ns, now_ns + TIMEOUT_NS);
+            connections_park_closed(master, fd, now_ns, now_ns);
         else
             connections_forget(master, fd);
     }
     connections_watch_again(master);
+    /* The second is over that the peer of a closed one gets. */
+    connections_sweep(master, now_ns);
     atomic_store(&fixture->board->slots[0].is_opening, 0);
-    if (fixture->is_listening)
+    if (fixture->is_listening && is_open(fixture->pair.connection))
         connections_adopt(master, fixture->pair.connection, now_ns, now_ns + TIMEOUT_NS);
 }
 
