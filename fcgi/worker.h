@@ -18,7 +18,7 @@ struct worker_files {
 };
 
 struct worker_config {
-    struct exchange_config exchange; /* but for its files: those are below */
+    struct exchange_config exchange; /* but for its files and order: those are below */
     const struct confinement *confinement;
     const struct listener *listeners; /* listener_count of them; connections are taken from each in turn */
     unsigned listener_count;

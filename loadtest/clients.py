@@ -250,8 +250,8 @@ class SlowHead(Http):
             time.sleep(self.dice.uniform(0, 0.06))
 
 
-class AdminHttp(Kept):
-    kind, longest_pause = "admin paths through lighttpd", 0.2
+class AsksAdmin:
+    """Before a client: it asks for the admin paths."""
 
     def ask(self):
         question, start = self.dice.choice(ADMIN), time.monotonic()
@@ -260,6 +260,10 @@ class AdminHttp(Kept):
         except Broken as broken:
             wrong = str(broken)
         self.settle(question, start, wrong)
+
+
+class AdminHttp(AsksAdmin, Kept):
+    kind, longest_pause = "admin paths through lighttpd", 0.2
 
 
 H2_DATA, H2_HEADERS, H2_RESET, H2_SETTINGS, H2_PING, H2_GOAWAY, H2_WINDOW = 0, 1, 3, 4, 6, 7, 8
@@ -461,16 +465,8 @@ class FastCgiValues(FastCgi):
         send(self.connection, fastcgi.get_values() + data)
 
 
-class Probe(FastCgi):
+class Probe(AsksAdmin, FastCgi):
     kind, through, longest_pause = "admin socket", "admin", 0.1
-
-    def ask(self):
-        question, start = self.dice.choice(ADMIN), time.monotonic()
-        try:
-            wrong = question.judge(*self.exchange(question))
-        except Broken as broken:
-            wrong = str(broken)
-        self.settle(question, start, wrong)
 
 
 class BadPeer(Client):

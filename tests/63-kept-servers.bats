@@ -128,7 +128,7 @@ replace_a_worker() {
     wait_for 10 pool_has_restarted $((before + 1))
 }
 
-# Fewer connections came than requests were answered: they were kept.
+# The load has ended, and connections are open still: they were kept.
 connections_were_kept() {
     [ "$(pool_metric fibcgi_connections_open)" -gt 0 ]
 }
