@@ -383,6 +383,11 @@ void connections_note_served(struct connections *connections)
         atomic_store_explicit(&connections->shared->gone, gone - 1, memory_order_relaxed);
 }
 
+bool connections_some_left(const struct connections *connections)
+{
+    return atomic_load_explicit(&connections->shared->gone, memory_order_relaxed) > 0;
+}
+
 bool connections_serve_newest(const struct connections *connections)
 {
     return atomic_load_explicit(&connections->shared->gone, memory_order_relaxed) >= GONE_ENOUGH;

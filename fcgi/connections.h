@@ -133,6 +133,8 @@ bool connections_are_short(const struct connections *connections);
 void connections_note_gone(struct connections *connections);
 void connections_note_served(struct connections *connections);
 bool connections_serve_newest(const struct connections *connections);
+/* Weaker: some left of late. */
+bool connections_some_left(const struct connections *connections);
 
 /* The rest is for the master. */
 

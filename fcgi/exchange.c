@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "clock.h"
 #include "outbox.h"
 
@@ -18,6 +19,8 @@
 /* How long the peer of a worker that died while answering may take to show that it has its answer. */
 #define ANSWERED_MS 10
 #define WARNING_INTERVAL_NS CLOCK_NS_PER_S
+/* Of so many requests one has its client looked at, at two system calls; all of them while clients leave. */
+#define WATCH_EVERY 16
 /* A reader has its write timeout for so much of an answer. */
 #define ANSWER_PIECE ((uint64_t)64 * 1024)
 
@@ -294,7 +297,13 @@ static void reply(struct exchange *exchange, int connection, const uint8_t *byte
     }
     if (send(connection, bytes, length, MSG_NOSIGNAL) < 0)
         errno = 0;
-    linger(exchange, connection);
+    if (after != AFTER_CLOSE) {
+        linger(exchange, connection);
+        return;
+    }
+    /* What is left unread when a socket is closed can cost its peer the answer. */
+    inbox_drop_rest(&exchange->inbox, connection);
+    drop(exchange, connection);
 }
 
 static void refuse(struct exchange *exchange, int connection, int status, const char *detail)
@@ -356,13 +365,30 @@ static bool is_gone(int connection)
 }
 
 /* Nothing is computed. A web server that is still there gets an answer for its log rather than a broken connection. */
-static void turn_away_gone(struct exchange *exchange, int connection)
+static void turn_away_gone(struct exchange *exchange, int connection, enum connection_after after)
 {
     uint8_t refusal[REQUEST_REFUSAL_MAX];
     size_t length = request_write_refusal(refusal, exchange->inbox.check.request_id, 503, "The client has left.");
     connections_note_gone(exchange->config->connections);
     count_refused(exchange, REFUSED_GONE);
-    reply(exchange, connection, refusal, length, AFTER_LINGER);
+    reply(exchange, connection, refusal, length, after);
+}
+
+/* The web server is still there, but whom it asks for may have left without its noticing. */
+static bool has_client_left(struct exchange *exchange)
+{
+    const struct request *request = &exchange->request;
+    if (exchange->config->lookup < 0 ||
+        (!connections_some_left(exchange->config->connections) && ++exchange->unwatched < WATCH_EVERY))
+        return false;
+    exchange->unwatched = 0;
+    struct client_ends ends = {
+        .remote_address = request_variable(request, "REMOTE_ADDR"),
+        .remote_port = request_variable(request, "REMOTE_PORT"),
+        .server_address = request_variable(request, "SERVER_ADDR"),
+        .server_port = request_variable(request, "SERVER_PORT"),
+    };
+    return client_has_left(exchange->config->lookup, &ends);
 }
 
 static bool may_be_repeated(const struct app_request *request)
@@ -431,6 +457,11 @@ static void serve(struct exchange *exchange, int connection)
             connections_forget(exchange->config->connections, connection);
         return;
     }
+    if (has_client_left(exchange)) {
+        request_abandon(&exchange->request);
+        turn_away_gone(exchange, connection, after);
+        return;
+    }
     atomic_store_explicit(&slot->busy_since_ns, clock_now_ns(), memory_order_relaxed);
     slot_set_state(slot, SLOT_BUSY);
     app_response_reset(&exchange->response);
@@ -466,7 +497,7 @@ static void proceed(struct exchange *exchange, int connection, bool is_first)
         count_refused(exchange, REFUSED_ABORTED);
         drop(exchange, connection);
     } else if (verdict == RECORD_WHOLE && is_gone(connection)) {
-        turn_away_gone(exchange, connection);
+        turn_away_gone(exchange, connection, AFTER_LINGER);
     } else {
         take_up(exchange, connection, verdict);
     }
@@ -491,7 +522,7 @@ static void wake(struct exchange *exchange, int connection)
     } else if (exchange->inbox.length > 0) {
         set_stage(exchange, connection, STAGE_RECEIVING);
         if (verdict == RECORD_WHOLE && is_gone(connection))
-            turn_away_gone(exchange, connection);
+            turn_away_gone(exchange, connection, AFTER_LINGER);
         else
             take_up(exchange, connection, verdict);
     } else if (is_draining(exchange)) {

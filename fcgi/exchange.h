@@ -23,6 +23,7 @@ struct exchange_config {
     const _Atomic uint32_t *order; /* enum slot_order: in a drain no connection is kept */
     int inbox;                     /* memory files of this worker */
     int outbox;
+    int lookup; /* for client_has_left; -1: none */
     struct record_limits limits;
     unsigned max_conns;        /* connections that the whole pool serves at once, for GET_VALUES */
     uint64_t read_timeout_ns;  /* for a whole request, from its first byte (or its connection's accept) on */
@@ -35,7 +36,8 @@ struct exchange {
     struct inbox inbox;
     struct request request;
     struct app_response response;
-    uint64_t served; /* requests answered, of every status */
+    uint64_t served;    /* requests answered, of every status */
+    unsigned unwatched; /* requests since a client was looked at */
     uint64_t warned_ns;
     bool is_broken; /* libfcgi refused checked bytes: its state is not to be trusted */
 };

@@ -9,7 +9,17 @@
 #include "connections.h"
 #include "scoreboard.h"
 
-enum kind { KIND_TEXT, KIND_COUNT, KIND_WORKERS, KIND_DURATION, KIND_BYTES, KIND_OCTAL, KIND_MODE, KIND_SANDBOX };
+enum kind {
+    KIND_TEXT,
+    KIND_COUNT,
+    KIND_WORKERS,
+    KIND_DURATION,
+    KIND_BYTES,
+    KIND_OCTAL,
+    KIND_MODE,
+    KIND_SANDBOX,
+    KIND_SWITCH
+};
 
 struct spec {
     const char *name;
@@ -65,6 +75,8 @@ static const struct spec own_specs[] = {
      "incomplete requests and unread answers of slow peers, all together; beyond: the connection is closed"},
     {"queue-limit", "FIBCGI_QUEUE_LIMIT", KIND_COUNT, FIELD(queue_limit), "0", 0, CONNECTIONS_MAX,
      "requests that may wait for a worker; beyond: 503 with Retry-After at once; 0: as many as --backlog holds"},
+    {"watch-clients", "FIBCGI_WATCH_CLIENTS", KIND_SWITCH, FIELD(watch_clients), "on", 0, 0,
+     "on: nothing is computed for who has left, also where only the kernel knows; off: the web server has to say so"},
     {"user", "FIBCGI_USER", KIND_TEXT, FIELD(user), NULL, 0, 0, "user to become when started as root, name or number"},
     {"group", "FIBCGI_GROUP", KIND_TEXT, FIELD(group), NULL, 0, 0, "group to become; default: that user's login group"},
     {"sandbox", "FIBCGI_SANDBOX", KIND_SANDBOX, FIELD(sandbox), "auto", 0, 0,
@@ -120,9 +132,10 @@ static void *field_of(const struct table *table, const struct spec *spec)
     return i < OWN_SPECS ? (char *)table->options + spec->offset : (void *)table->app->options[i - OWN_SPECS].value;
 }
 
-/* In the order of enum options_mode and enum confine_mode. */
+/* In the order of enum options_mode, of enum confine_mode, and of false and true. */
 static const char *const mode_names[] = {"auto", "cgi", "spawned", "pool", NULL};
 static const char *const sandbox_names[] = {"auto", "on", "off", NULL};
+static const char *const switch_names[] = {"off", "on", NULL};
 
 /* A number and what follows it; false where there is no number, or one that does not fit. */
 static bool parse_number(const char *text, int base, long long *value, const char **rest)
@@ -181,6 +194,8 @@ static bool parse_value(const struct spec *spec, const char *text, long long *va
         return parse_name(mode_names, text, value);
     case KIND_SANDBOX:
         return parse_name(sandbox_names, text, value);
+    case KIND_SWITCH:
+        return parse_name(switch_names, text, value);
     case KIND_DURATION:
         return parse_duration(text, value) && *value >= spec->min && *value <= spec->max;
     case KIND_BYTES:
@@ -231,6 +246,9 @@ static void describe_values(const struct spec *spec, char *text, size_t size)
         break;
     case KIND_SANDBOX:
         snprintf(text, size, "auto, on or off");
+        break;
+    case KIND_SWITCH:
+        snprintf(text, size, "on or off");
         break;
     case KIND_DURATION:
         write_duration(low, sizeof(low), spec->min);

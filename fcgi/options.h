@@ -37,7 +37,8 @@ struct options {
     long long max_params_count;
     long long max_body_bytes;
     long long max_kept_bytes;
-    long long queue_limit; /* 0: none */
+    long long queue_limit;   /* 0: none */
+    long long watch_clients; /* 0 or 1 */
     const char *user;
     const char *group;
     long long sandbox;            /* enum confine_mode */

@@ -171,6 +171,11 @@ static void prepare_slot(struct pool *pool, unsigned slot, enum slot_order order
         atomic_store(&board->master.slots_used, slot + 1);
 }
 
+static unsigned needs_of(const struct pool *pool, unsigned slot)
+{
+    return pool->config.watches_clients && slot < SCOREBOARD_WORKERS_MAX ? WORKER_LOOKS_AT_CLIENTS : 0;
+}
+
 static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
 {
     struct pool_worker *worker = &pool->workers[slot];
@@ -179,7 +184,7 @@ static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
     enum slot_order order = order_for(pool, slot);
     char name[24];
     prepare_slot(pool, slot, order);
-    pid_t pid = worker_open_files(&files, &pool->config.limits, false) == 0 ? clone_sharing_files() : -1;
+    pid_t pid = worker_open_files(&files, &pool->config.limits, needs_of(pool, slot)) == 0 ? clone_sharing_files() : -1;
     if (pid == 0)
         pool->config.run(pool->config.run_context, slot, &files);
     if (pid < 0) {

@@ -32,6 +32,7 @@ struct pool_config {
     uint64_t request_timeout_ns; /* the application may take this long for a request */
     bool has_admin;
     bool has_acceptor;
+    bool watches_clients;
     struct pool_service work;
     struct pool_service admin;
     struct record_limits limits;

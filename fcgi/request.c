@@ -25,10 +25,14 @@ int request_init(struct request *request)
     return failed ? -1 : 0;
 }
 
+const char *request_variable(const struct request *request, const char *name)
+{
+    return FCGX_GetParam(name, request->fcgi.envp);
+}
+
 static const char *find_variable(const struct app_request *app, const char *name)
 {
-    const struct request *request = app->source;
-    return FCGX_GetParam(name, request->fcgi.envp);
+    return request_variable(app->source, name);
 }
 
 static ssize_t read_body(const struct app_request *app, void *buffer, size_t size)

@@ -21,6 +21,9 @@ int request_init(struct request *request);
  * then it has closed what it was reading from. */
 int request_parse(struct request *request, const struct inbox *inbox);
 
+/* The value of one of the PARAMS; NULL: there is none. */
+const char *request_variable(const struct request *request, const char *name);
+
 /* True where the body is shorter than the web server's own CONTENT_LENGTH said: the request was cut off on its way. */
 bool request_is_truncated(const struct request *request);
 

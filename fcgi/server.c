@@ -12,6 +12,7 @@
 #include "admin.h"
 #include "cgi.h"
 #include "cgroup.h"
+#include "client.h"
 #include "clock.h"
 #include "confine.h"
 #include "master.h"
@@ -358,6 +359,18 @@ static int prepare_pool(struct program *program)
     return give_up_privileges(program, &identity);
 }
 
+/* The pool does without. */
+static void check_lookup(const struct program *program)
+{
+    int lookup = program->options.watch_clients != 0 ? client_open_lookup() : -1;
+    if (lookup >= 0)
+        close(lookup);
+    else if (program->options.watch_clients != 0)
+        log_info(&program->log,
+                 "cannot look at clients' connections (sock_diag): %s; who leaves is seen where the web server says so",
+                 strerror(errno));
+}
+
 static void announce(const struct program *program)
 {
     const struct options *options = &program->options;
@@ -375,6 +388,7 @@ static enum exit_status run_master(struct program *program)
                  .request_timeout_ns = ms_to_ns(options->request_timeout_ms),
                  .has_admin = program->admin_listener.fd >= 0,
                  .has_acceptor = options->queue_limit > 0,
+                 .watches_clients = options->watch_clients != 0,
                  .work = {program->listeners, program->listener_count, &program->connections},
                  .admin = {&program->admin_listener, program->admin_listener.fd >= 0, &program->admin_connections},
                  .limits = limits_of(options),
@@ -389,6 +403,7 @@ static enum exit_status run_master(struct program *program)
     };
     title_set("fibcgi: master");
     announce(program);
+    check_lookup(program);
     switch (master_run(&config)) {
     case MASTER_DONE:
         return EXIT_DONE;
@@ -427,6 +442,7 @@ static enum exit_status run_spawned(struct program *program)
     sigprocmask(SIG_BLOCK, &mask, NULL);
     struct worker_files files;
     struct record_limits limits = limits_of(&program->options);
+    unsigned needs = WORKER_IS_ALONE | (program->options.watch_clients != 0 ? WORKER_LOOKS_AT_CLIENTS : 0U);
     if (create_shared_memory(program) != 0)
         return EXIT_SYSTEM;
     if (find_listener_config(program, &config) != 0 || open_work_listeners(program, &config) != 0 ||
@@ -436,7 +452,7 @@ static enum exit_status run_spawned(struct program *program)
         return status_for(errno);
     title_set("fibcgi: spawned");
     atomic_store(&program->board->master.workers, 1);
-    if (worker_open_files(&files, &limits, true) != 0) {
+    if (worker_open_files(&files, &limits, needs) != 0) {
         log_error(&program->log, "cannot start: %s; raise the limit on open files", strerror(errno));
         return EXIT_SYSTEM;
     }

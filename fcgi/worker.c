@@ -8,12 +8,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "clock.h"
 #include "outbox.h"
 
 #define DRAIN_STEP_MS 50
 #define SWEEP_STEP_MS 50
 #define ACCEPT_PAUSE_MS 10
+/* All that a worker can wait for: its listeners, what is parked, who waits or was refused, its signals. */
+#define EVENTS_MAX (LISTENERS_MAX + 4)
 /* How many older connections are set aside, at most, to get at the newest. */
 #define BURST_MAX 256
 /* The web server decides how long a request may wait for a worker. */
@@ -24,20 +27,22 @@ struct worker {
     struct exchange_config exchange_config;
     struct exchange exchange;
     struct connections *connections;
+    unsigned turn; /* among events that are there at the same time */
 };
 
-int worker_open_files(struct worker_files *files, const struct record_limits *limits, bool is_alone)
+int worker_open_files(struct worker_files *files, const struct record_limits *limits, unsigned needs)
 {
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGTERM);
-    if (is_alone)
+    if ((needs & WORKER_IS_ALONE) != 0)
         sigaddset(&wanted, SIGINT);
     *files = (struct worker_files){
         .inbox = inbox_make_file(limits),
         .outbox = outbox_make_file(),
         .events = epoll_create1(EPOLL_CLOEXEC),
         .signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK),
+        .lookup = (needs & WORKER_LOOKS_AT_CLIENTS) != 0 ? client_open_lookup() : -1,
     };
     if (files->inbox >= 0 && files->outbox >= 0 && files->events >= 0 && files->signals >= 0)
         return 0;
@@ -49,12 +54,12 @@ int worker_open_files(struct worker_files *files, const struct record_limits *li
 
 void worker_close_files(struct worker_files *files)
 {
-    const int all[] = {files->inbox, files->outbox, files->events, files->signals};
+    const int all[] = {files->inbox, files->outbox, files->events, files->signals, files->lookup};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (all[i] >= 0)
             close(all[i]);
     }
-    *files = (struct worker_files){-1, -1, -1, -1};
+    *files = (struct worker_files){-1, -1, -1, -1, -1};
 }
 
 static int watch(const struct worker *worker, int fd, uint32_t events)
@@ -94,6 +99,7 @@ static int open_all(struct worker *worker, const struct worker_config *config)
         .config = config, .exchange_config = config->exchange, .connections = config->exchange.connections};
     worker->exchange_config.inbox = config->files.inbox;
     worker->exchange_config.outbox = config->files.outbox;
+    worker->exchange_config.lookup = config->files.lookup;
     worker->exchange_config.order = config->order;
     worker->connections->is_opening = &config->exchange.slot->is_opening;
     worker->connections->short_count = &config->exchange.slot->refused[REFUSED_SHORT];
@@ -237,19 +243,6 @@ static void serve_next(struct worker *worker, const struct listener *listener)
         serve_new(worker, listener);
 }
 
-/* Some wait. They go first but where the newest is to. */
-static void serve_who_waits(struct worker *worker)
-{
-    const struct worker_config *config = worker->config;
-    if (takes_new(config) && connections_serve_newest(worker->connections)) {
-        for (unsigned i = 0; i < config->listener_count; i++) {
-            if (serve_new(worker, &config->listeners[i]))
-                return;
-        }
-    }
-    serve_waiting(worker);
-}
-
 static void read_signals(struct worker *worker)
 {
     struct signalfd_siginfo info;
@@ -259,30 +252,52 @@ static void read_signals(struct worker *worker)
     }
 }
 
-/* Waits for one event and does what it asks for. */
+static const struct listener *listener_of(const struct worker_config *config, int fd)
+{
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].fd == fd)
+            return &config->listeners[i];
+    }
+    return NULL;
+}
+
+/* Each in turn, so that nothing starves; but who waits comes after those that are new where the newest is to go first. */
+static int choose(struct worker *worker, const struct epoll_event *ready, unsigned count)
+{
+    int chosen = ready[worker->turn++ % count].data.fd;
+    if (chosen != worker->connections->waiting || !connections_serve_newest(worker->connections))
+        return chosen;
+    for (unsigned i = 0; i < count; i++) {
+        if (listener_of(worker->config, ready[i].data.fd) != NULL)
+            return ready[i].data.fd;
+    }
+    return chosen;
+}
+
+/* Waits for events and does what one of them asks for. */
 static void wait_and_work(struct worker *worker, int timeout_ms)
 {
     const struct worker_config *config = worker->config;
-    struct epoll_event ready;
+    struct epoll_event ready[EVENTS_MAX];
     /* In a pool the master gives up the connections whose time is over. */
     if (config->is_alone && connections_left(worker->connections) > 0) {
         connections_sweep(worker->connections, clock_now_ns());
         timeout_ms = SWEEP_STEP_MS;
     }
-    /* One event a call: epoll then hands out those that are ready in turn, and nothing starves. */
-    if (epoll_wait(config->files.events, &ready, 1, timeout_ms) != 1)
+    int count = epoll_wait(config->files.events, ready, EVENTS_MAX, timeout_ms);
+    if (count < 1)
         return;
-    for (unsigned i = 0; i < config->listener_count; i++) {
-        if (config->listeners[i].fd == ready.data.fd)
-            serve_next(worker, &config->listeners[i]);
-    }
-    if (ready.data.fd == worker->connections->ready)
+    int chosen = choose(worker, ready, (unsigned)count);
+    const struct listener *listener = listener_of(config, chosen);
+    if (listener != NULL)
+        serve_next(worker, listener);
+    else if (chosen == worker->connections->ready)
         serve_parked(worker);
-    else if (ready.data.fd == worker->connections->waiting)
-        serve_who_waits(worker);
-    else if (ready.data.fd == worker->connections->refused)
+    else if (chosen == worker->connections->waiting)
+        serve_waiting(worker);
+    else if (chosen == worker->connections->refused)
         serve_refused(worker);
-    else if (ready.data.fd == config->files.signals)
+    else if (chosen == config->files.signals)
         read_signals(worker);
 }
 

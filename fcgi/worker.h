@@ -15,6 +15,7 @@ struct worker_files {
     int outbox;
     int events;  /* epoll */
     int signals; /* signalfd; it reads the signals of whichever process reads it */
+    int lookup;  /* for client_has_left; -1: none */
 };
 
 struct worker_config {
@@ -31,8 +32,10 @@ struct worker_config {
     uint64_t max_requests;     /* leave after this many; 0: never */
 };
 
-/* Returns 0; or -1 with errno, and nothing is open. */
-int worker_open_files(struct worker_files *files, const struct record_limits *limits, bool is_alone);
+enum worker_needs { WORKER_IS_ALONE = 1, WORKER_LOOKS_AT_CLIENTS = 2 };
+
+/* needs: any of enum worker_needs. Returns 0; or -1 with errno, and nothing is open. Without a lookup a worker can do. */
+int worker_open_files(struct worker_files *files, const struct record_limits *limits, unsigned needs);
 void worker_close_files(struct worker_files *files);
 
 /* Serves until told to leave. SIGTERM must be blocked, for the pool's worker, and SIGTERM and SIGINT for one alone: they

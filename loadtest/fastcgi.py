@@ -15,8 +15,9 @@ def pairs(variables):
     return b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode() for name, value in variables.items())
 
 
-def request(query="", path="/compute", method="GET", flags=0):
-    variables = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": query}
+def request(query="", path="/compute", method="GET", flags=0, variables=None):
+    """variables: what is to be among the PARAMS besides."""
+    variables = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": query, **(variables or {})}
     begin = record(BEGIN, struct.pack(">HB5x", 1, flags))
     return begin + record(PARAMS, pairs(variables)) + record(PARAMS, b"") + record(STDIN, b"")
 

@@ -190,6 +190,11 @@ END
         fails 100 "$FIBCGI" -t "--sandbox=$value"
         says "--sandbox: \"$value\" is not auto, on or off"
     done
+    for value in on off; do is_fine "$FIBCGI" "--watch-clients=$value"; done
+    for value in On yes 1 auto; do
+        fails 100 "$FIBCGI" -t "--watch-clients=$value"
+        says "--watch-clients: \"$value\" is not on or off"
+    done
     for value in auto cgi spawned pool; do is_fine "$FIBCGI" "--mode=$value"; done
     for value in POOL fastcgi 'pool ' 3; do
         fails 100 "$FIBCGI" -t "--mode=$value"
@@ -226,7 +231,7 @@ END
         says "--$option:" 'is empty' give
     done
     for option in mode socket-mode backlog workers max-requests request-timeout read-timeout write-timeout drain-timeout \
-        max-n max-params-size max-params-count max-body-size memory-limit sandbox; do
+        max-n max-params-size max-params-count max-body-size memory-limit sandbox watch-clients; do
         fails 100 "$FIBCGI" -t "--$option="
         says "--$option:"
     done

@@ -55,6 +55,44 @@ free_worker() {
     [ "$(pool_metric 'fibcgi_requests_total{code="503"}')" = 7 ]
 }
 
+# Clients that give up after a second, while the one worker stands still; lighttpd, which is to forward what they asked for, has
+# not looked at them again.
+leave_behind() { # COUNT [CURL OPTION…]
+    local count=$1
+    shift
+    kill -STOP "$(worker_pids)"
+    seq "$count" | xargs -P "$count" -I{} curl -sS --max-time 1 -o /dev/null "$@" "$URL/compute?n=5" 2>/dev/null 3>&- || true
+    kill -CONT "$(worker_pids)"
+}
+gone_clients() { pool_metric 'fibcgi_connections_refused_total{reason="gone"}'; }
+answered_clients() { pool_metric 'fibcgi_requests_total{code="200"}'; }
+all_are_dealt_with() { [ $(($(gone_clients) + $(answered_clients))) -eq "$1" ]; }
+
+@test "clients that lighttpd does not know to have left are found: one of sixteen is looked at, and all once one has left" {
+    start_stack --workers 1
+    leave_behind 60
+    wait_for 10 all_are_dealt_with 60
+    [ "$(answered_clients)" -le 15 ]
+    # Who stays is served.
+    get '/compute?n=7'
+    is_code 200 && has_body '"result":13'
+    leave_behind 40 --http2-prior-knowledge
+    wait_for 10 all_are_dealt_with 101
+    [ "$(answered_clients)" -le 16 ]
+    [ "$(pool_metric 'fibcgi_requests_total{code="503"}')" = 0 ]
+}
+
+statuses_of_left_client() { "$REPO/tests/fixtures/left-client.py" "$SOCKET" 40 | sort | uniq -c | awk '{ print $2 "x" $1 }' | xargs; }
+
+@test "whether clients are looked at is an option" {
+    start_pool --workers 1
+    [ "$(statuses_of_left_client)" = '200x15 503x25' ]
+    [ "$(gone_clients)" -eq 25 ]
+    stop "$POOL"
+    start_pool --workers 1 --watch-clients=off
+    [ "$(statuses_of_left_client)" = 200x40 ]
+}
+
 @test "with a limit on the queue a drain answers what waits" {
     start_stack --workers 1 --queue-limit 50 --max-n 70
     occupy

@@ -78,6 +78,7 @@ static void check_numbers(const struct options *options)
     check_number(options->max_params_bytes, 1024, 16LL << 20);
     check_number(options->max_params_count, 16, 65535);
     check_number(options->max_body_bytes, 0, 1LL << 30);
+    check_number(options->watch_clients, 0, 1);
     check_number(options->sandbox, CONFINE_AUTO, CONFINE_OFF);
     if (options->memory_limit_bytes != 0)
         check_number(options->memory_limit_bytes, 4LL << 20, 64LL << 30);

@@ -186,6 +186,7 @@ static void open_worker(unsigned slot)
         .order = &pool.board->master.orders[slot],
         .inbox = inbox_make_file(&limits),
         .outbox = outbox_make_file(),
+        .lookup = -1,
         .limits = limits,
         .max_conns = 4,
         .read_timeout_ns = SOON_NS,

@@ -112,6 +112,7 @@ static void open_worker(struct fixture *fixture, struct worker *worker, unsigned
         .order = &fixture->board->master.orders[slot],
         .inbox = inbox_make_file(&limits),
         .outbox = outbox_make_file(),
+        .lookup = -1,
         .limits = limits,
         .max_conns = 4,
         .read_timeout_ns = TIMEOUT_NS,

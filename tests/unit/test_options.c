@@ -164,6 +164,7 @@ static void without_arguments_and_environment_the_defaults_hold(void **state)
     assert_int_equal(options.action, ACTION_RUN);
     assert_int_equal(options.mode, MODE_AUTO);
     assert_int_equal(options.sandbox, CONFINE_AUTO);
+    assert_int_equal(options.watch_clients, 1);
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         if (number_at(numbers[i].offset) != numbers[i].initial)
             fail_msg("%s is %lld", numbers[i].flag, number_at(numbers[i].offset));
@@ -435,6 +436,18 @@ static void the_mode_is_one_of_four_names(void **state)
     expect_error(parse(NULL, NULL, NULL), "FIBCGI_MODE", "auto, cgi, spawned or pool");
 }
 
+static void clients_are_watched_or_not(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"", "ON", "yes", "of", "onn", "1", "auto"};
+    assert_int_equal(parse("--watch-clients", "off", NULL), 0);
+    assert_int_equal(options.watch_clients, 0);
+    assert_int_equal(parse("--watch-clients", "on", NULL), 0);
+    assert_int_equal(options.watch_clients, 1);
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        expect_error(parse("--watch-clients", wrong[i], NULL), "--watch-clients", "on or off");
+}
+
 static void the_sandbox_is_auto_on_or_off(void **state)
 {
     (void)state;
@@ -556,8 +569,8 @@ static void help_lists_no_option_that_these_tests_do_not_know(void **state)
     for (const char *at = strstr(help, "; variable "); at != NULL; at = strstr(at + 1, "; variable "))
         listed++;
     free(help);
-    /* And --mode and --sandbox. */
-    assert_int_equal(listed, 2 + COUNT_OF(numbers) + COUNT_OF(texts));
+    /* And --mode, --sandbox and --watch-clients. */
+    assert_int_equal(listed, 3 + COUNT_OF(numbers) + COUNT_OF(texts));
 }
 
 static void help_names_the_application_and_lists_its_options_last(void **state)
@@ -637,6 +650,7 @@ int main(void)
         CLEARED(workers_may_be_auto_and_nothing_else_may),
         CLEARED(the_mode_is_one_of_four_names),
         CLEARED(the_sandbox_is_auto_on_or_off),
+        CLEARED(clients_are_watched_or_not),
         CLEARED(a_text_may_not_be_empty),
         CLEARED(an_unknown_option_is_named),
         CLEARED(an_unknown_letter_among_others_is_named),
