@@ -134,12 +134,16 @@ bench: need-test
 $(BUILD)/fail.so: tests/fixtures/fail.c Makefile | $(BUILD)/obj
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-.PHONY: chaos soak overload goodput
+.PHONY: chaos soak overload goodput costs
 # SECONDS has another default for fuzzing.
 chaos: need-test
 	@$(MAKE) --no-print-directory -s all $(BUILD)/fail.so
 	@loadtest/chaos $(BUILD)/fibcgi $(BUILD)/fail.so --seconds $(if $(filter file,$(origin SECONDS)),60,$(SECONDS)) \
 	  $(if $(SEED),--seed $(SEED)) $(CHAOS)
+
+costs: need-test
+	@$(MAKE) --no-print-directory -s all
+	@loadtest/costs $(BUILD)/fibcgi $(COSTS)
 
 REQUESTS ?= 1000000
 soak: need-test

@@ -439,6 +439,38 @@ static void answer(struct exchange *exchange, int connection)
     send_file(exchange, connection, length);
 }
 
+/* libfcgi has closed the memory file that it was reading from, and its number may be another's by now. The bytes are still
+ * mapped: they go into a new file, for whoever serves the request after us. */
+static void replace_source(struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    const struct inbox *inbox = &exchange->inbox;
+    bool is_own = inbox->source == inbox->own;
+    if (is_own)
+        atomic_store(&exchange->config->slot->is_inbox_closed, 1);
+    else
+        atomic_store(&entry->store, 0);
+    begin_opening(exchange);
+    bool is_stored = give_file(exchange, connection, &entry->store, inbox_copy(inbox), is_own ? inbox->length : 0);
+    end_opening(exchange);
+    if (is_stored)
+        set_stage(exchange, connection, STAGE_RECEIVING);
+    else
+        drop(exchange, connection);
+}
+
+/* Bytes that were checked could not be read. This worker ends, and another one serves the request. */
+static void fail_to_parse(struct exchange *exchange, int connection, int error)
+{
+    log_error(exchange->config->log, "libfcgi cannot read a request that was checked (%s); this worker ends",
+              strerror(error));
+    exchange->is_broken = true;
+    if (error == EPROTO && exchange->inbox.source == connection)
+        connections_forget(exchange->config->connections, connection);
+    else if (error == EPROTO)
+        replace_source(exchange, connection);
+}
+
 static void serve(struct exchange *exchange, int connection)
 {
     struct slot *slot = exchange->config->slot;
@@ -449,12 +481,7 @@ static void serve(struct exchange *exchange, int connection)
     set_stage(exchange, connection, STAGE_SERVING);
     inbox_commit(&exchange->inbox);
     if (request_parse(&exchange->request, &exchange->inbox) != 0) {
-        bool is_closed = errno == EPROTO && exchange->inbox.source == connection;
-        log_error(exchange->config->log, "libfcgi cannot read a request that was checked (%s); this worker ends",
-                  strerror(errno));
-        exchange->is_broken = true;
-        if (is_closed)
-            connections_forget(exchange->config->connections, connection);
+        fail_to_parse(exchange, connection, errno);
         return;
     }
     if (has_client_left(exchange)) {

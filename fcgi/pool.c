@@ -145,12 +145,13 @@ void pool_kill(struct pool *pool)
     pool->config.has_acceptor = false;
 }
 
-static void plan_retry(struct pool_worker *worker, uint64_t now_ns)
+/* Doubles with each failure in a row. */
+static uint64_t retry_delay(unsigned failures, uint64_t max_ns)
 {
     uint64_t delay_ns = POOL_BACKOFF_FIRST_NS;
-    for (unsigned i = 1; i < worker->deaths_in_youth && delay_ns < POOL_BACKOFF_MAX_NS; i++)
+    for (unsigned i = 1; i < failures && delay_ns < max_ns; i++)
         delay_ns *= 2;
-    worker->spawn_at_ns = now_ns + (delay_ns < POOL_BACKOFF_MAX_NS ? delay_ns : POOL_BACKOFF_MAX_NS);
+    return delay_ns < max_ns ? delay_ns : max_ns;
 }
 
 /* A process that shares the table of file descriptors, so that a worker's connection outlives the worker. The price: what
@@ -167,8 +168,22 @@ static void prepare_slot(struct pool *pool, unsigned slot, enum slot_order order
     slot_set_state(&board->slots[slot], SLOT_STARTING);
     atomic_store(&board->slots[slot].busy_since_ns, 0);
     atomic_store(&board->slots[slot].is_opening, 0);
+    atomic_store(&board->slots[slot].is_inbox_closed, 0);
     if (slot < SCOREBOARD_WORKERS_MAX && slot >= atomic_load(&board->master.slots_used))
         atomic_store(&board->master.slots_used, slot + 1);
+}
+
+/* The log must not fill with what goes on until somebody does something about it. */
+static void put_off_start(struct pool *pool, unsigned slot, int error, uint64_t now_ns)
+{
+    struct pool_worker *worker = &pool->workers[slot];
+    char name[24];
+    if (pool->warned_ns == 0 || now_ns - pool->warned_ns >= CLOCK_NS_PER_S) {
+        log_error(pool->config.log, "cannot start %s: %s; trying again", name_of(slot, name), strerror(error));
+        pool->warned_ns = now_ns;
+    }
+    worker->failed_starts++;
+    worker->spawn_at_ns = now_ns + retry_delay(worker->failed_starts, POOL_START_RETRY_MAX_NS);
 }
 
 static unsigned needs_of(const struct pool *pool, unsigned slot)
@@ -188,10 +203,8 @@ static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
     if (pid == 0)
         pool->config.run(pool->config.run_context, slot, &files);
     if (pid < 0) {
-        log_error(pool->config.log, "cannot start %s: %s; trying again", name_of(slot, name), strerror(errno));
+        put_off_start(pool, slot, errno, now_ns);
         worker_close_files(&files);
-        worker->deaths_in_youth++;
-        plan_retry(worker, now_ns);
         return;
     }
     atomic_store(&board->master.pids[slot], pid);
@@ -244,10 +257,9 @@ static void plan_successor(struct pool *pool, unsigned slot, const struct death 
     if (!is_wanted(pool, slot) || has_done_its_drain)
         return;
     counter_add(&pool->config.board->master.restarts[death->cause], 1);
+    worker->spawn_at_ns = now_ns;
     if (worker->deaths_in_youth > 0)
-        plan_retry(worker, now_ns);
-    else
-        worker->spawn_at_ns = now_ns;
+        worker->spawn_at_ns += retry_delay(worker->deaths_in_youth, POOL_BACKOFF_MAX_NS);
 }
 
 static bool came_from(const struct pool_service *service, int fd)
@@ -281,6 +293,8 @@ static bool settle_estate(struct pool *pool, unsigned slot, uint64_t now_ns)
     struct connections *connections = service_of(pool, slot)->connections;
     bool was_serving = false;
     int fd = -1;
+    if (atomic_load(&pool->config.board->slots[slot].is_inbox_closed) != 0)
+        worker->files.inbox = -1;
     while ((fd = connections_held_by(connections, slot, fd + 1)) >= 0) {
         was_serving |= connections_stage(connections, fd) == STAGE_SERVING;
         connections_bequeath(connections, fd, &worker->files.inbox, &worker->files.outbox, now_ns,

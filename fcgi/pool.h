@@ -18,6 +18,9 @@
 #define POOL_YOUNG_NS (1000 * CLOCK_NS_PER_MS)
 #define POOL_BACKOFF_FIRST_NS (100 * CLOCK_NS_PER_MS)
 #define POOL_BACKOFF_MAX_NS (5000 * CLOCK_NS_PER_MS)
+/* One that could not even be made, for want of a process or a descriptor, is tried again at least so often: that costs little,
+ * and the want may be over at any moment. */
+#define POOL_START_RETRY_MAX_NS (400 * CLOCK_NS_PER_MS)
 
 /* The listeners of one kind of worker, and the connections that came from them. */
 struct pool_service {
@@ -48,6 +51,7 @@ struct pool_worker {
     uint64_t started_ns;
     uint64_t requests_at_start;
     unsigned deaths_in_youth; /* in a row */
+    unsigned failed_starts;   /* in a row */
     uint64_t spawn_at_ns;     /* with pid 0: when to start it again; 0: not at all */
     unsigned generation;      /* which roll it belongs to */
     bool was_told_to_leave;
@@ -60,6 +64,7 @@ struct pool {
     unsigned wanted;     /* workers there should be; without admin and acceptor */
     unsigned generation; /* workers of an older one are replaced, one at a time */
     bool is_draining;
+    uint64_t warned_ns;     /* when it was last said that a worker cannot be started */
     uint64_t scan_at_ns;    /* when to look for connections that nobody holds, after a death; 0: no need */
     uint64_t scan_until_ns; /* when to give that up */
 };

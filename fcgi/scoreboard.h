@@ -41,7 +41,8 @@ struct slot {
     _Alignas(64) _Atomic uint32_t state; /* enum slot_state */
     _Atomic uint64_t busy_since_ns;      /* clock_now_ns when the request in hand went to the application; 0: none */
     _Atomic uint32_t is_opening;         /* it may have opened a descriptor that is not noted anywhere yet */
-    _Atomic uint64_t requests;           /* answered, of every status */
+    _Atomic uint32_t is_inbox_closed; /* its inbox has been closed by accident: it is not there to be closed any more */
+    _Atomic uint64_t requests;        /* answered, of every status */
     _Atomic uint64_t by_code[SLOT_CODES];
     _Atomic uint64_t by_duration[SLOT_BUCKETS]; /* not cumulative */
     _Atomic uint64_t duration_sum_ns;
