@@ -284,9 +284,16 @@ static int open_admin_listener(struct program *program, const struct listener_co
     return 0;
 }
 
-/* Descriptors that slow and silent peers leave to those who are served at once; and, the second, to the admin worker. */
+/* Descriptors that slow and silent peers leave to those who are served at once, beside what the workers need; and, the second,
+ * to the admin worker. */
 #define WORK_RESERVE 128
 #define ADMIN_RESERVE 32
+
+static int work_reserve(const struct options *options)
+{
+    int workers = options->workers > 0 ? (int)options->workers : (int)cgroup_cpus_allowed();
+    return WORK_RESERVE + workers * WORKER_FILES;
+}
 
 static int create_shared_memory(struct program *program)
 {
@@ -294,7 +301,8 @@ static int create_shared_memory(struct program *program)
     sandbox_raise_file_limit();
     program->board = scoreboard_create();
     uint64_t kept_bytes = (uint64_t)program->options.max_kept_bytes;
-    if (program->board != NULL && connections_create(&program->connections, WORK_RESERVE, kept_bytes) == 0 &&
+    if (program->board != NULL &&
+        connections_create(&program->connections, work_reserve(&program->options), kept_bytes) == 0 &&
         connections_create(&program->admin_connections, ADMIN_RESERVE, kept_bytes) == 0) {
         program->connections.slot = CONNECTIONS_MASTER;
         program->admin_connections.slot = CONNECTIONS_MASTER;

@@ -9,6 +9,8 @@
 /* How a worker's process exits; anything else is a failure. */
 enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11, WORKER_CUT_SHORT = 12 };
 
+/* The most descriptors that struct worker_files holds. */
+#define WORKER_FILES 5
 /* What a worker's process needs, made by the master before it so that they can be closed after it. */
 struct worker_files {
     int inbox; /* memory files */

@@ -164,6 +164,19 @@ slow_peers() {
     [ "$(pool_metric 'fibcgi_connections_refused_total{reason="short"}')" -gt 500 ]
 }
 
+@test "what many workers need is not given to silent peers" {
+    UNDER='prlimit --nofile=900:900'
+    start_pool --workers 80 --read-timeout 30s
+    UNDER=
+    slow_peers silent 1000
+    # Each worker that is replaced needs its own again.
+    worker_pids | head -20 | xargs kill -KILL
+    wait_for 10 eval '[ "$(log_count "was killed by signal 9")" -eq 20 ]'
+    wait_for 10 workers_are 80
+    [ "$(admin /healthz)" = ok ]
+    [ "$(log_count 'cannot start|cannot accept')" -eq 0 ]
+}
+
 @test "what slow peers have sent takes no more memory than --max-kept-size" {
     start_stack --workers 1 --read-timeout 10s --max-kept-size 4M
     timeout 60 "$REPO/tests/fixtures/slow-bodies.py" "$SOCKET" 20 524288 >"$BATS_TEST_TMPDIR/peers" 3>&- &
