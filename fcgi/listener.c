@@ -133,9 +133,10 @@ void listener_check_queue(const struct listener_config *config, const struct log
 
 bool listener_is_listening(int fd)
 {
-    int listening = 0;
-    socklen_t size = sizeof(listening);
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
+    int listening = 0, type = 0;
+    socklen_t size = sizeof(listening), type_size = sizeof(type);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) == 0 && type == SOCK_STREAM;
 }
 
 /* The process that called listen(2) is gone: what still holds the socket are its workers, on their way out. */

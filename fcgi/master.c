@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -12,6 +13,10 @@
 #include "metrics.h"
 
 #define LIMIT_INTERVAL_NS CLOCK_NS_PER_S
+/* The master learns nothing when a worker is up; it looks this often while somebody waits for that. */
+#define READY_STEP_NS (10 * CLOCK_NS_PER_MS)
+/* What the end takes once a drain has run out of time: killing, and collecting the dead. */
+#define KILL_TIME_NS (10 * CLOCK_NS_PER_S)
 
 struct master {
     const struct master_config *config;
@@ -66,7 +71,10 @@ static void follow_cpu_limit(struct master *master)
 
 static void begin_drain(struct master *master, const char *signal_name)
 {
-    log_info(master->config->log, "%s: draining, what is queued and running is answered", signal_name);
+    bool leaves_queue = master->config->listener_count > 0 && master->config->listeners[0].is_inherited;
+    log_info(master->config->log, "%s: draining, what is %s is answered%s", signal_name,
+             leaves_queue ? "running" : "queued and running",
+             leaves_queue ? ", what is queued waits for the next pool on the socket" : "");
     master->drain_deadline_ns = clock_now_ns() + master->config->drain_timeout_ns;
     atomic_store(&board_of(master)->phase, PHASE_DRAINING);
     for (unsigned i = 0; i < master->config->listener_count; i++)
@@ -125,6 +133,7 @@ static void handle_signal(struct master *master, uint32_t number)
     case SIGHUP:
         log_info(master->config->log, "SIGHUP: replacing the workers one by one");
         pool_roll(&master->pool);
+        notify_reload(master->config->notify);
         break;
     case SIGUSR1:
         reopen_log(master);
@@ -135,6 +144,51 @@ static void handle_signal(struct master *master, uint32_t number)
     default:
         break;
     }
+}
+
+static enum notify_phase phase_of(const struct master *master, unsigned up)
+{
+    enum notify_phase told = master->config->notify->phase;
+    if (master->drain_deadline_ns != 0 || master->is_stopping)
+        return NOTIFY_STOPPING;
+    if (pool_is_rolling(&master->pool) && told != NOTIFY_STARTING)
+        return NOTIFY_RELOADING;
+    /* Neither a start nor a roll is over before there is a worker; but one that is lost later makes the pool no less ready. */
+    return up > 0 || told == NOTIFY_READY ? NOTIFY_READY : told;
+}
+
+static const char *activity_in(const struct master *master, enum notify_phase phase)
+{
+    if (master->is_stopping)
+        return "stopping at once: ";
+    if (phase == NOTIFY_STOPPING)
+        return "draining: ";
+    return phase == NOTIFY_RELOADING ? "replacing the workers: " : "";
+}
+
+static void describe_status(struct master *master, enum notify_phase phase, unsigned up, char *text, size_t size)
+{
+    int64_t limit = atomic_load(&board_of(master)->cpu_limit_millicpu);
+    int length = snprintf(text, size, "%s%u of %u workers up", activity_in(master, phase), up, master->pool.wanted);
+    if (limit != CGROUP_NO_LIMIT)
+        snprintf(text + length, size - (size_t)length, ", CPU limit %" PRId64 "m", limit);
+}
+
+/* Returns when there may be something to tell again. */
+static uint64_t tell_manager(struct master *master, uint64_t now_ns)
+{
+    struct notify *notify = master->config->notify;
+    char status[NOTIFY_STATUS_MAX];
+    if (notify->fd < 0)
+        return UINT64_MAX;
+    unsigned up = metrics_workers_up(master->config->pool.board);
+    struct notify_news news = {.phase = phase_of(master, up), .status = status, .stop_time_ns = KILL_TIME_NS};
+    if (master->drain_deadline_ns > now_ns)
+        news.stop_time_ns += master->drain_deadline_ns - now_ns;
+    describe_status(master, news.phase, up, status, sizeof(status));
+    uint64_t next_ns = notify_tell(notify, &news, now_ns);
+    bool is_settled = news.phase == NOTIFY_READY || news.phase == NOTIFY_STOPPING;
+    return !is_settled && now_ns + READY_STEP_NS < next_ns ? now_ns + READY_STEP_NS : next_ns;
 }
 
 static void wait_for_signals(struct master *master, uint64_t until_ns)
@@ -157,7 +211,10 @@ static uint64_t do_what_is_due(struct master *master)
         stop_now(master, "--drain-timeout has passed");
     uint64_t next_ns = pool_tick(&master->pool, now_ns);
     uint64_t timer_ns = master->drain_deadline_ns != 0 ? master->drain_deadline_ns : master->next_limit_ns;
-    return timer_ns < next_ns && timer_ns > now_ns ? timer_ns : next_ns;
+    uint64_t tell_ns = tell_manager(master, now_ns);
+    if (timer_ns < next_ns && timer_ns > now_ns)
+        next_ns = timer_ns;
+    return tell_ns < next_ns ? tell_ns : next_ns;
 }
 
 enum master_end master_run(const struct master_config *config)

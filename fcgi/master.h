@@ -6,11 +6,13 @@
 
 #include "listener.h"
 #include "log.h"
+#include "notify.h"
 #include "pool.h"
 
 struct master_config {
     struct pool_config pool;
     struct log *log;            /* reopened on SIGUSR1 */
+    struct notify *notify;      /* opened; is told how the pool is */
     struct listener *listeners; /* the workers'; their intake stops when a drain begins */
     unsigned listener_count;
     unsigned fixed_workers; /* 0: as many as the CPU limit asks for, followed while it changes */
@@ -27,7 +29,8 @@ enum master_end {
 void master_block_signals(sigset_t *old);
 
 /* Runs the pool until a signal ends it. SIGTERM, SIGINT: drain, the second one stops at once; SIGQUIT: stop at once;
- * SIGHUP: replace the workers one by one; SIGUSR1: reopen the log; SIGUSR2: log the status. */
+ * SIGHUP: replace the workers one by one; SIGUSR1: reopen the log; SIGUSR2: log the status. The service manager is told that
+ * the pool is ready once a worker is up. */
 enum master_end master_run(const struct master_config *config);
 
 #endif

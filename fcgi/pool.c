@@ -488,7 +488,7 @@ static uint64_t continue_roll(struct pool *pool, uint64_t now_ns)
     return now_ns + ROLL_STEP_NS;
 }
 
-static bool is_rolling(const struct pool *pool)
+bool pool_is_rolling(const struct pool *pool)
 {
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
         if (pool->workers[i].pid != 0 && pool->workers[i].generation != pool->generation && is_wanted(pool, i))
@@ -527,7 +527,7 @@ uint64_t pool_tick(struct pool *pool, uint64_t now_ns)
     next_ns = earlier(next_ns, continue_scan(pool, now_ns));
     next_ns = earlier(next_ns, sweep(pool, &pool->config.work, now_ns));
     next_ns = earlier(next_ns, sweep(pool, &pool->config.admin, now_ns));
-    if (is_rolling(pool))
+    if (pool_is_rolling(pool))
         next_ns = earlier(next_ns, continue_roll(pool, now_ns));
     /* The admin worker is the last to go: until then it tells that the pool is draining. */
     if (pool->is_draining && workers_left(pool) == 0 && !pool->workers[SCOREBOARD_ADMIN].was_told_to_leave)

@@ -78,6 +78,9 @@ void pool_resize(struct pool *pool, unsigned count);
 /* Replaces every worker by a new one, one at a time, none while its predecessor's successor is not up. */
 void pool_roll(struct pool *pool);
 
+/* True while workers are left that a roll is to replace. */
+bool pool_is_rolling(const struct pool *pool);
+
 /* Tells all workers to answer what is queued and leave; the admin worker follows when they have. */
 void pool_drain(struct pool *pool);
 

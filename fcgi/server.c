@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "admin.h"
 #include "cgi.h"
 #include "cgroup.h"
@@ -16,6 +17,7 @@
 #include "clock.h"
 #include "confine.h"
 #include "master.h"
+#include "notify.h"
 #include "options.h"
 #include "probe.h"
 #include "sandbox.h"
@@ -25,12 +27,12 @@
 /* 1 is an end that was not what was asked for: a drain cut short, a probe answered otherwise than by 200. */
 enum exit_status { EXIT_DONE = 0, EXIT_CUT_SHORT = 1, EXIT_USAGE = 100, EXIT_SYSTEM = 111 };
 
-#define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
-
 struct program {
     const struct app *app;
     struct options options;
     struct log log;
+    struct activation activation;
+    struct notify notify;
     struct listener listeners[LISTENERS_MAX];
     unsigned listener_count;
     struct listener admin_listener;
@@ -73,23 +75,14 @@ static bool is_cgi_request(void)
     return getenv("GATEWAY_INTERFACE") != NULL && !listener_is_listening(STDIN_FILENO);
 }
 
-/* systemd's sockets are meant for us only where LISTEN_PID says so. */
-static unsigned passed_sockets(void)
+static enum options_mode find_mode(const struct program *program)
 {
-    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    if (pid == NULL || count == NULL || strtol(pid, NULL, 10) != getpid())
-        return 0;
-    long sockets = strtol(count, NULL, 10);
-    return sockets > 0 && sockets < 64 ? (unsigned)sockets : 0;
-}
-
-static enum options_mode find_mode(const struct options *options)
-{
+    const struct options *options = &program->options;
     if (options->mode != MODE_AUTO)
         return (enum options_mode)options->mode;
     if (is_cgi_request())
         return MODE_CGI;
-    if (options->listen != NULL || passed_sockets() > 0)
+    if (options->listen != NULL || program->activation.work_count > 0 || program->activation.admin >= 0)
         return MODE_POOL;
     return listener_is_listening(STDIN_FILENO) ? MODE_SPAWNED : MODE_AUTO;
 }
@@ -256,22 +249,34 @@ static int open_own_listeners(struct program *program, const struct listener_con
     return 0;
 }
 
-/* The work sockets: those of --listen, else the one that we were started with: systemd's first, or fd 0. */
+static int inherit_listeners(struct program *program, const struct listener_config *config)
+{
+    const struct activation *activation = &program->activation;
+    for (unsigned i = 0; i < activation->work_count; i++) {
+        if (listener_inherit(&program->listeners[i], activation->work[i], config, &program->log) != 0)
+            return -1;
+        program->listener_count++;
+    }
+    return 0;
+}
+
+/* The work sockets: those of --listen, else those that we were started with: systemd's, or fd 0. */
 static int open_work_listeners(struct program *program, const struct listener_config *config)
 {
-    int passed = passed_sockets() > 0 ? FIRST_PASSED_FD : STDIN_FILENO;
     if (program->options.listen != NULL)
         return open_own_listeners(program, config);
-    if (!listener_is_listening(passed)) {
+    if (program->activation.work_count > 0)
+        return inherit_listeners(program, config);
+    if (!listener_is_listening(STDIN_FILENO)) {
         log_error(&program->log,
-                  "there is no socket to serve: file descriptor %d is not a listening socket; give "
+                  "there is no socket to serve: file descriptor 0 is not a listening socket%s; give "
                   "--listen, or start it from a web server or a systemd socket",
-                  passed);
+                  program->activation.admin >= 0 ? ", and the only one that was passed is for admin" : "");
         errno = EINVAL;
         return -1;
     }
     program->listener_count = 1;
-    return listener_inherit(&program->listeners[0], passed, config, &program->log);
+    return listener_inherit(&program->listeners[0], STDIN_FILENO, config, &program->log);
 }
 
 static int open_admin_listener(struct program *program, const struct listener_config *config)
@@ -279,9 +284,28 @@ static int open_admin_listener(struct program *program, const struct listener_co
     program->admin_listener.fd = -1;
     if (program->options.admin_listen != NULL)
         return listener_open(&program->admin_listener, program->options.admin_listen, config, &program->log);
-    if (program->options.listen == NULL && passed_sockets() > 1)
-        return listener_inherit(&program->admin_listener, FIRST_PASSED_FD + 1, config, &program->log);
+    if (program->activation.admin >= 0)
+        return listener_inherit(&program->admin_listener, program->activation.admin, config, &program->log);
     return 0;
+}
+
+/* A socket that was passed and is not served would let its clients wait for ever. */
+static int check_activation(const struct program *program)
+{
+    const struct options *options = &program->options;
+    const char *option = NULL;
+    if (options->listen != NULL && program->activation.work_count > 0)
+        option = "--listen";
+    else if (options->admin_listen != NULL && program->activation.admin >= 0)
+        option = "--admin-listen";
+    if (option == NULL)
+        return 0;
+    log_error(&program->log,
+              "sockets were passed (LISTEN_FDS), and %s names another for the same purpose; leave that option (or its "
+              "variable) out, or pass none",
+              option);
+    errno = EINVAL;
+    return -1;
 }
 
 /* Descriptors that slow and silent peers leave to those who are served at once, beside what the workers need; and, the second,
@@ -359,7 +383,9 @@ static int prepare_pool(struct program *program)
         config.owner.uid = identity.uid;
     if (config.owner.gid == (gid_t)-1)
         config.owner.gid = identity.gid;
-    listener_check_queue(&config, &program->log);
+    /* The queue of a passed socket is whose socket it is. */
+    if (options->listen != NULL)
+        listener_check_queue(&config, &program->log);
     if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
         return -1;
     if (create_shared_memory(program) != 0 || prepare_confinement(program) != 0)
@@ -382,9 +408,13 @@ static void check_lookup(const struct program *program)
 static void announce(const struct program *program)
 {
     const struct options *options = &program->options;
+    char given[48] = "the socket it was given";
+    if (program->listener_count > 1)
+        snprintf(given, sizeof(given), "the %u sockets it was given", program->listener_count);
+    const char *admin = program->activation.admin >= 0 ? "the socket it was given" : "none";
     log_info(&program->log, "fibcgi " FIBCGI_VERSION " serves %s on %s, admin on %s", program->app->name,
-             options->listen != NULL ? options->listen : "the socket it was given",
-             options->admin_listen != NULL ? options->admin_listen : "none");
+             options->listen != NULL ? options->listen : given,
+             options->admin_listen != NULL ? options->admin_listen : admin);
 }
 
 static enum exit_status run_master(struct program *program)
@@ -404,6 +434,7 @@ static enum exit_status run_master(struct program *program)
                  .run = run_worker,
                  .run_context = program},
         .log = &program->log,
+        .notify = &program->notify,
         .listeners = program->listeners,
         .listener_count = program->listener_count,
         .fixed_workers = (unsigned)options->workers,
@@ -428,6 +459,7 @@ static enum exit_status run_pool(struct program *program)
     enum exit_status status;
     program->master_pid = getpid();
     master_block_signals(&program->original_mask);
+    notify_open(&program->notify, &program->log);
     if (prepare_pool(program) != 0)
         status = status_for(errno);
     else
@@ -435,6 +467,7 @@ static enum exit_status run_pool(struct program *program)
     for (unsigned i = 0; i < program->listener_count; i++)
         listener_close(&program->listeners[i]);
     listener_close(&program->admin_listener);
+    notify_close(&program->notify);
     return status;
 }
 
@@ -606,7 +639,6 @@ static enum exit_status run_probe(struct program *program)
 static enum exit_status run(struct program *program)
 {
     const struct log terminal = program->log;
-    enum options_mode mode = find_mode(&program->options);
     enum exit_status status;
     switch (program->options.action) {
     case ACTION_HELP:
@@ -628,7 +660,9 @@ static enum exit_status run(struct program *program)
                   program->options.log, strerror(error));
         return status_for(error);
     }
-    if (mode != MODE_CGI && check_configuration(program) != 0)
+    int passed = activation_read(&program->activation, &program->log);
+    enum options_mode mode = find_mode(program);
+    if (passed != 0 || (mode != MODE_CGI && (check_configuration(program) != 0 || check_activation(program) != 0)))
         status = status_for(errno);
     else
         status = run_mode(program, mode);
