@@ -370,8 +370,11 @@ int listener_inherit(struct listener *listener, int fd, const struct listener_co
     socklen_t size = sizeof(own);
     *listener = (struct listener){.fd = fd, .is_inherited = true};
     if (!listener_is_listening(fd)) {
-        log_error(log, "file descriptor %d, passed to be served, is not a listening socket; look at what started us",
-                  fd);
+        log_error(
+            log,
+            "file descriptor %d, passed to be served, is not a listening socket; look at what started us (a socket "
+            "unit needs ListenStream= and Accept=no), or give --listen",
+            fd);
         errno = ENOTSOCK;
         return -1;
     }
