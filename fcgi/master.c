@@ -15,7 +15,7 @@
 #define LIMIT_INTERVAL_NS CLOCK_NS_PER_S
 /* The master learns nothing when a worker is up; it looks this often while somebody waits for that. */
 #define READY_STEP_NS (10 * CLOCK_NS_PER_MS)
-/* What the end takes once a drain has run out of time: killing, and collecting the dead. */
+/* What killing, collecting the dead and starting others takes at the most, on a busy machine. */
 #define KILL_TIME_NS (10 * CLOCK_NS_PER_S)
 
 struct master {
@@ -174,6 +174,14 @@ static void describe_status(struct master *master, enum notify_phase phase, unsi
         snprintf(text + length, size - (size_t)length, ", CPU limit %" PRId64 "m", limit);
 }
 
+/* How long a drain may still take; or a step of a roll, which waits for a request. */
+static uint64_t time_for(const struct master *master, enum notify_phase phase, uint64_t now_ns)
+{
+    if (phase == NOTIFY_RELOADING)
+        return master->config->pool.request_timeout_ns + KILL_TIME_NS;
+    return KILL_TIME_NS + (master->drain_deadline_ns > now_ns ? master->drain_deadline_ns - now_ns : 0);
+}
+
 /* Returns when there may be something to tell again. */
 static uint64_t tell_manager(struct master *master, uint64_t now_ns)
 {
@@ -182,9 +190,8 @@ static uint64_t tell_manager(struct master *master, uint64_t now_ns)
     if (notify->fd < 0)
         return UINT64_MAX;
     unsigned up = metrics_workers_up(master->config->pool.board);
-    struct notify_news news = {.phase = phase_of(master, up), .status = status, .stop_time_ns = KILL_TIME_NS};
-    if (master->drain_deadline_ns > now_ns)
-        news.stop_time_ns += master->drain_deadline_ns - now_ns;
+    struct notify_news news = {.phase = phase_of(master, up), .status = status};
+    news.time_ns = time_for(master, news.phase, now_ns);
     describe_status(master, news.phase, up, status, sizeof(status));
     uint64_t next_ns = notify_tell(notify, &news, now_ns);
     bool is_settled = news.phase == NOTIFY_READY || news.phase == NOTIFY_STOPPING;

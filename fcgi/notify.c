@@ -13,6 +13,9 @@
 #define MESSAGE_MAX (NOTIFY_STATUS_MAX + 160)
 /* When to try again what the manager did not take. */
 #define RETRY_NS (100 * CLOCK_NS_PER_MS)
+/* How often more time is asked for. Once is not enough: systemd 252 sets its time anew when ExecReload= has ended, and has then
+ * heard of the reload already. */
+#define EXTEND_STEP_NS (10 * CLOCK_NS_PER_S)
 
 /* A path, or "@name" for one in the abstract namespace. Returns 0, or -1 with errno. */
 static int parse_address(struct notify *notify, const char *text)
@@ -94,8 +97,7 @@ static void write_phase(char *text, size_t size, const struct notify_news *news,
         snprintf(text, size, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n", (uint64_t)(now_ns / CLOCK_NS_PER_US));
         break;
     case NOTIFY_STOPPING:
-        snprintf(text, size, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\n",
-                 (uint64_t)(news->stop_time_ns / CLOCK_NS_PER_US));
+        snprintf(text, size, "STOPPING=1\n");
         break;
     default:
         text[0] = '\0';
@@ -103,26 +105,60 @@ static void write_phase(char *text, size_t size, const struct notify_news *news,
     }
 }
 
+static bool takes_its_time(const struct notify_news *news)
+{
+    return news->phase == NOTIFY_RELOADING || news->phase == NOTIFY_STOPPING;
+}
+
+static bool is_phase_new(const struct notify *notify, const struct notify_news *news)
+{
+    return news->phase != notify->phase || (news->phase == NOTIFY_RELOADING && notify->has_new_reload);
+}
+
+/* What is due at now_ns, as lines; returns their length. */
+static size_t write_message(const struct notify *notify, const struct notify_news *news, const char *status,
+                            uint64_t now_ns, char message[static MESSAGE_MAX])
+{
+    char phase[80] = "", extend[48] = "";
+    bool has_status = strcmp(status, notify->status) != 0;
+    bool is_alive_due = notify->watchdog_ns != 0 && now_ns >= notify->watchdog_at_ns;
+    if (is_phase_new(notify, news))
+        write_phase(phase, sizeof(phase), news, now_ns);
+    if (takes_its_time(news) && (is_phase_new(notify, news) || now_ns >= notify->extend_at_ns))
+        snprintf(extend, sizeof(extend), "EXTEND_TIMEOUT_USEC=%" PRIu64 "\n",
+                 (uint64_t)(news->time_ns / CLOCK_NS_PER_US));
+    int length = snprintf(message, MESSAGE_MAX, "%s%s%s%s%s%s", phase, extend, has_status ? "STATUS=" : "",
+                          has_status ? status : "", has_status ? "\n" : "", is_alive_due ? "WATCHDOG=1\n" : "");
+    return (size_t)length;
+}
+
+/* Notes that all that was due has been told. */
+static void note_told(struct notify *notify, const struct notify_news *news, const char *status, uint64_t now_ns)
+{
+    if (is_phase_new(notify, news) || now_ns >= notify->extend_at_ns)
+        notify->extend_at_ns = now_ns + EXTEND_STEP_NS;
+    if (now_ns >= notify->watchdog_at_ns)
+        notify->watchdog_at_ns = now_ns + notify->watchdog_ns;
+    if (news->phase == NOTIFY_RELOADING)
+        notify->has_new_reload = false;
+    notify->phase = news->phase;
+    snprintf(notify->status, sizeof(notify->status), "%s", status);
+}
+
 uint64_t notify_tell(struct notify *notify, const struct notify_news *news, uint64_t now_ns)
 {
-    char phase[80] = "", status[NOTIFY_STATUS_MAX], message[MESSAGE_MAX];
+    char status[NOTIFY_STATUS_MAX], message[MESSAGE_MAX];
+    uint64_t next_ns = UINT64_MAX;
     if (notify->fd < 0)
         return UINT64_MAX;
-    bool is_alive_due = notify->watchdog_ns != 0 && now_ns >= notify->watchdog_at_ns;
     snprintf(status, sizeof(status), "%s", news->status);
-    bool has_status = strcmp(status, notify->status) != 0;
-    if (news->phase != notify->phase || (news->phase == NOTIFY_RELOADING && notify->has_new_reload))
-        write_phase(phase, sizeof(phase), news, now_ns);
-    int length = snprintf(message, sizeof(message), "%s%s%s%s%s", phase, has_status ? "STATUS=" : "",
-                          has_status ? status : "", has_status ? "\n" : "", is_alive_due ? "WATCHDOG=1\n" : "");
-    if (length > 0 && !send_message(notify, message, (size_t)length))
+    size_t length = write_message(notify, news, status, now_ns, message);
+    if (length > 0 && !send_message(notify, message, length))
         return now_ns + RETRY_NS;
-    notify->phase = news->phase;
-    notify->has_new_reload = notify->has_new_reload && news->phase != NOTIFY_RELOADING;
-    memcpy(notify->status, status, sizeof(status));
-    if (is_alive_due)
-        notify->watchdog_at_ns = now_ns + notify->watchdog_ns;
-    return notify->watchdog_ns != 0 ? notify->watchdog_at_ns : UINT64_MAX;
+    note_told(notify, news, status, now_ns);
+    if (notify->watchdog_ns != 0)
+        next_ns = notify->watchdog_at_ns;
+    return takes_its_time(news) && notify->extend_at_ns < next_ns ? notify->extend_at_ns : next_ns;
 }
 
 void notify_reload(struct notify *notify)

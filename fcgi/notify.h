@@ -25,6 +25,7 @@ struct notify {
     socklen_t address_size;
     uint64_t watchdog_ns;    /* between two signs of life; 0: nobody waits for them */
     uint64_t watchdog_at_ns; /* when the next one is due */
+    uint64_t extend_at_ns;   /* when to ask for more time again */
     enum notify_phase phase; /* what was told last, and so is status */
     char status[NOTIFY_STATUS_MAX];
     bool has_new_reload; /* one was asked for, and not told yet */
@@ -33,8 +34,8 @@ struct notify {
 /* What there is to tell. */
 struct notify_news {
     enum notify_phase phase;
-    const char *status;    /* a line for people; cut to NOTIFY_STATUS_MAX */
-    uint64_t stop_time_ns; /* with NOTIFY_STOPPING: how long the end may take, for a manager that would wait less */
+    const char *status; /* a line for people; cut to NOTIFY_STATUS_MAX */
+    uint64_t time_ns;   /* a manager that would wait less for the end of a reload or of the program is asked for this */
 };
 
 /* Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the environment, so that no child speaks in our

@@ -76,7 +76,7 @@ static const char *received(struct fixture *fixture)
 
 static uint64_t tell(struct fixture *fixture, enum notify_phase phase, const char *status, uint64_t now_ns)
 {
-    struct notify_news news = {.phase = phase, .status = status, .stop_time_ns = 40 * CLOCK_NS_PER_S};
+    struct notify_news news = {.phase = phase, .status = status, .time_ns = 40 * CLOCK_NS_PER_S};
     return notify_tell(&fixture->notify, &news, now_ns);
 }
 
@@ -106,14 +106,34 @@ static void each_reload_is_told_with_its_time(void **state)
     received(fixture);
     notify_reload(&fixture->notify);
     tell(fixture, NOTIFY_RELOADING, "", NOW_NS + 7000);
-    assert_string_equal(received(fixture), "RELOADING=1\nMONOTONIC_USEC=5000000007\n");
+    assert_string_equal(received(fixture), "RELOADING=1\nMONOTONIC_USEC=5000000007\nEXTEND_TIMEOUT_USEC=40000000\n");
     tell(fixture, NOTIFY_RELOADING, "", NOW_NS + 8000);
     assert_string_equal(received(fixture), "");
     notify_reload(&fixture->notify);
     tell(fixture, NOTIFY_RELOADING, "", NOW_NS + 9000);
-    assert_string_equal(received(fixture), "RELOADING=1\nMONOTONIC_USEC=5000000009\n");
+    assert_string_equal(received(fixture), "RELOADING=1\nMONOTONIC_USEC=5000000009\nEXTEND_TIMEOUT_USEC=40000000\n");
     tell(fixture, NOTIFY_READY, "", NOW_NS + 10000);
     assert_string_equal(received(fixture), "READY=1\n");
+}
+
+static void more_time_is_asked_for_again_as_long_as_it_is_needed(void **state)
+{
+    static const enum notify_phase phases[] = {NOTIFY_RELOADING, NOTIFY_STOPPING};
+    struct fixture *fixture = *state;
+    notify_open(&fixture->notify, &fixture->log);
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+        uint64_t next_ns = NOW_NS + 10 * CLOCK_NS_PER_S;
+        assert_true(tell(fixture, phases[i], "", NOW_NS) == next_ns);
+        assert_non_null(strstr(received(fixture), "EXTEND_TIMEOUT_USEC=40000000\n"));
+        assert_true(tell(fixture, phases[i], "", next_ns - 1) == next_ns);
+        assert_string_equal(received(fixture), "");
+        assert_true(tell(fixture, phases[i], "", next_ns) == next_ns + 10 * CLOCK_NS_PER_S);
+        assert_string_equal(received(fixture), "EXTEND_TIMEOUT_USEC=40000000\n");
+        assert_true(tell(fixture, NOTIFY_READY, "", next_ns + 1) == UINT64_MAX);
+        assert_string_equal(received(fixture), "READY=1\n");
+        tell(fixture, NOTIFY_READY, "", next_ns + 100 * CLOCK_NS_PER_S);
+        assert_string_equal(received(fixture), "");
+    }
 }
 
 static void a_sign_of_life_is_given_at_half_of_the_watchdogs_time(void **state)
@@ -253,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_change_is_told_once, make, drop),
         cmocka_unit_test_setup_teardown(each_reload_is_told_with_its_time, make, drop),
+        cmocka_unit_test_setup_teardown(more_time_is_asked_for_again_as_long_as_it_is_needed, make, drop),
         cmocka_unit_test_setup_teardown(a_sign_of_life_is_given_at_half_of_the_watchdogs_time, make, drop),
         cmocka_unit_test_setup_teardown(no_sign_of_life_is_given_where_none_is_wanted_of_us, make, drop),
         cmocka_unit_test_setup_teardown(what_the_manager_did_not_take_is_told_again, make, drop),
