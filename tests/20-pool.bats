@@ -2,6 +2,7 @@
 # The pool: its signals, its workers' deaths, its drain and its size, under load through the real lighttpd.
 
 load helpers/common
+load helpers/cgroup
 
 teardown() {
     stop_all
@@ -234,28 +235,9 @@ roll() {
     [ "$(worker_pids)" = "$worker" ]
 }
 
-# A group of our own under the cgroup that limits the CPU here (v1 or v2), for this test alone.
-make_group() {
-    if [ -d /sys/fs/cgroup/cpu ]; then
-        GROUP=/sys/fs/cgroup/cpu/fibcgi-test-$$-$BATS_TEST_NUMBER
-    else
-        echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
-        GROUP=/sys/fs/cgroup/fibcgi-test-$$-$BATS_TEST_NUMBER
-    fi
-    mkdir "$GROUP"
-    UNDER=in_group
-}
-in_group() { exec bash -c "echo \$\$ >$GROUP/cgroup.procs; exec \"\$@\"" in_group "$@"; }
-set_limit() { # in thousandths of a CPU; -1: none
-    if [ -e "$GROUP/cpu.max" ]; then
-        if [ "$1" -lt 0 ]; then echo max; else echo "$(($1 * 100)) 100000"; fi >"$GROUP/cpu.max"
-    else
-        if [ "$1" -lt 0 ]; then echo -1; else echo $(($1 * 100)); fi >"$GROUP/cpu.cfs_quota_us"
-    fi
-}
-
 @test "the CPU limit sets the number of workers" {
     make_group
+    UNDER=in_group
     set_limit 500
     start_pool
     [ "$(worker_count)" -eq 1 ]
@@ -264,6 +246,7 @@ set_limit() { # in thousandths of a CPU; -1: none
 
 @test "a limit that changes changes the number of workers, and no request is lost" {
     make_group
+    UNDER=in_group
     set_limit 500
     start_stack
     SECONDS_OF_LOAD=7 load_while resize_up_and_down
@@ -280,6 +263,7 @@ resize_up_and_down() {
 
 @test "--workers fixes the number whatever the limit" {
     make_group
+    UNDER=in_group
     set_limit 500
     start_pool --workers 3
     wait_for 2 workers_are 3

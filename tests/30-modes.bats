@@ -5,7 +5,7 @@
 
 bats_require_minimum_version 1.5.0
 load helpers/common
-
+load helpers/contract
 
 setup() {
     DIR=$BATS_TEST_TMPDIR
@@ -67,48 +67,6 @@ spawns_at() {
 spawned_pids() { if [ -n "${LIGHTTPD:-}" ]; then pgrep -P "$LIGHTTPD" -f 'fibcgi: spawned' || true; fi; }
 spawned_count() { spawned_pids | wc -l; }
 spawned_are() { [ "$(spawned_count)" -eq "$1" ]; }
-
-# holds_contract PATH [OTHER]: the rows of the contract, where /compute is mounted at PATH; OTHER is a path beside it.
-holds_contract() {
-    local at=$1 other=${2:-${1%/compute}/nothing} n
-    get "$at"
-    is_code 200
-    [ "$(header content-type)" = application/json ]
-    [ "$(jq -c '[.n, .result, (.elapsed_us | type)]' "$BODY")" = '[30,832040,"number"]' ]
-    get "$at?n=20"
-    is_code 200
-    [ "$(jq -c '[.n, .result]' "$BODY")" = '[20,6765]' ]
-    for n in 31 -1 abc ''; do
-        get "$at?n=$n"
-        is_code 400
-        [ "$(header content-type)" = application/problem+json ]
-        [ "$(jq -c '[.status, .field, .minimum, .maximum, .type]' "$BODY")" = '[400,"n",0,30,"about:blank"]' ]
-    done
-    get "$at" --head
-    is_code 200
-    [ "$(header content-type)" = application/json ]
-    [ -z "$(raw_head "$at" | sed '1,/^\r$/d')" ]
-    get "$at" -X OPTIONS
-    is_code 204
-    [ "$(header allow)" = 'GET, HEAD, OPTIONS' ]
-    [ ! -s "$BODY" ]
-    get "$at" --data 'n=5'
-    is_code 405
-    [ "$(header allow)" = 'GET, HEAD, OPTIONS' ]
-    [ "$(jq .status "$BODY")" -eq 405 ]
-    get "$other"
-    is_code 404
-    [ "$(header content-type)" = application/problem+json ]
-    [ "$(jq .status "$BODY")" -eq 404 ]
-}
-
-# raw_head PATH: all that the server sends for a HEAD, without a client that knows there should be no body.
-raw_head() {
-    exec 7<>"/dev/tcp/127.0.0.1/$FIBCGI_HTTP_PORT"
-    printf 'HEAD %s HTTP/1.0\r\n\r\n' "$1" >&7
-    timeout 5 cat <&7
-    exec 7>&-
-}
 
 is_running_on_cpu() { [ "$(ps -o stat= -p "$1" | cut -c1)" = R ]; }
 answers() { get "$1" && [ "$CODE" = 200 ]; }
