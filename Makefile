@@ -22,7 +22,7 @@ PACKAGES_BUILD := gcc libc6-dev libfcgi-dev libseccomp-dev
 PACKAGES_RUN   := $(PACKAGES_BUILD) lighttpd
 PACKAGES_FUZZ  := libc6-dev libfcgi-dev clang libclang-rt-14-dev
 PACKAGES_TEST  := $(PACKAGES_RUN) bats libcmocka-dev curl jq wrk nghttp2-client spawn-fcgi strace procps iproute2 \
-                  util-linux python3 nginx-light apache2 haproxy systemd $(PACKAGES_FUZZ)
+                  util-linux python3 nginx-light apache2 libapache2-mod-fcgid haproxy caddy systemd $(PACKAGES_FUZZ)
 PACKAGES_LINT  := $(PACKAGES_TEST) clang clang-tidy clang-format cppcheck shellcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
