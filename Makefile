@@ -195,3 +195,6 @@ fuzz: need-fuzz
 fuzz-replay: need-fuzz
 	@$(MAKE) --no-print-directory -s $(FUZZ_TARGETS)
 	@tests/fuzz/run replay $(abspath $(BUILD)/fuzz)
+
+# The manual and bash's completion.
+PACKAGES_TEST += mandoc bsdextrautils
