@@ -8,6 +8,8 @@
 # make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
 # make overload   10,000 connections under a small CPU quota; make goodput: clients that give up and come again
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
+# make example    build examples/echo.c, an application of one file, and serve it as make run does
+# make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
 # make clean
 
 ifeq ($(origin CC),default)
@@ -196,5 +198,67 @@ fuzz-replay: need-fuzz
 	@$(MAKE) --no-print-directory -s $(FUZZ_TARGETS)
 	@tests/fuzz/run replay $(abspath $(BUILD)/fuzz)
 
-# The manual and bash's completion.
-PACKAGES_TEST += mandoc bsdextrautils
+# Installation, and the tests of it, of the manual and of bash's completion.
+PACKAGES_TEST  += mandoc bsdextrautils man-db pkg-config
+PREFIX         ?= /usr/local
+BINDIR         ?= $(PREFIX)/bin
+LIBDIR         ?= $(PREFIX)/lib
+INCLUDEDIR     ?= $(PREFIX)/include
+MANDIR         ?= $(PREFIX)/share/man
+DOCDIR         ?= $(PREFIX)/share/doc/fibcgi
+COMPLETIONDIR  ?= $(PREFIX)/share/bash-completion/completions
+UNITDIR        ?= $(PREFIX)/lib/systemd/system
+OBJCOPY        ?= objcopy
+VERSION        := $(shell sed -n 's/^.define FIBCGI_VERSION "\(.*\)"/\1/p' fcgi/options.h)
+# What an application elsewhere is built with: the headers, and the library with what it needs itself.
+PUBLIC_HEADERS := fcgi/app.h fcgi/server.h
+PUBLIC_LIBRARY := $(BUILD)/install/libfibcgi.a
+LIBS           := -lfcgi
+# file:mode:where
+INSTALLED := $(BUILD)/fibcgi:755:$(BINDIR)/fibcgi $(PUBLIC_LIBRARY):644:$(LIBDIR)/libfibcgi.a \
+             conf/pkgconfig/fibcgi.pc:644:$(LIBDIR)/pkgconfig/fibcgi.pc \
+             docs/fibcgi.8:644:$(MANDIR)/man8/fibcgi.8 conf/bash-completion/fibcgi:644:$(COMPLETIONDIR)/fibcgi \
+             $(foreach file,$(PUBLIC_HEADERS),$(file):644:$(INCLUDEDIR)/fibcgi/$(notdir $(file))) \
+             $(foreach file,$(wildcard conf/systemd/*.service conf/systemd/*.socket),$(file):644:$(UNITDIR)/$(notdir $(file))) \
+             $(foreach file,README.md CHANGELOG.md LICENSE $(wildcard docs/*.md examples/* $(addprefix conf/,apache/* caddy/* \
+                 haproxy/* lighttpd/*.conf nginx/*/* systemd/*.default systemd/*/*)),$(file):644:$(DOCDIR)/$(file))
+
+.PHONY: example install uninstall
+
+# Built before make install, which may be root's.
+all: $(PUBLIC_LIBRARY)
+
+# The names of an application's own functions cannot meet ours: no others can be seen than those of the public headers.
+$(PUBLIC_LIBRARY): $(LIBRARY)
+	mkdir -p $(@D)
+	$(LD) -r -o $(@D)/fibcgi.o --whole-archive $<
+	$(OBJCOPY) --wildcard --keep-global-symbol='app_*' --keep-global-symbol=server_main $(@D)/fibcgi.o
+	rm -f $@
+	$(AR) rcs $@ $(@D)/fibcgi.o
+
+# What is not a program has its paths put right: /usr/bin/fibcgi is where Debian has it.
+install: all
+	@set -e; for entry in $(INSTALLED); do \
+	    IFS=:; set -- $$entry; unset IFS; \
+	    install -D -m $$2 $$1 "$(DESTDIR)$$3"; \
+	    case $$1 in conf/*) sed -i -e 's#/usr/bin/fibcgi#$(BINDIR)/fibcgi#g' -e 's#"/usr/bin"#"$(BINDIR)"#' -e 's#@PREFIX@#$(PREFIX)#' \
+	        -e 's#@INCLUDEDIR@#$(INCLUDEDIR)#' -e 's#@LIBDIR@#$(LIBDIR)#' -e 's#@VERSION@#$(VERSION)#' -e 's#@LIBS@#$(LIBS)#' \
+	        "$(DESTDIR)$$3" ;; esac; \
+	done
+	@echo 'fibcgi is installed below $(DESTDIR)$(PREFIX); its documents are in $(DESTDIR)$(DOCDIR)'
+
+uninstall:
+	@set -e; for entry in $(INSTALLED); do rm -f "$(DESTDIR)$${entry##*:}"; done
+	@for folder in $(DOCDIR) $(INCLUDEDIR)/fibcgi; do \
+	    [ ! -d "$(DESTDIR)$$folder" ] || find "$(DESTDIR)$$folder" -depth -type d -exec rmdir --ignore-fail-on-non-empty {} +; \
+	done
+
+# An application of one file, built as one outside this tree is.
+$(BUILD)/example/echo: examples/echo.c $(PUBLIC_LIBRARY) $(PUBLIC_HEADERS) Makefile
+	mkdir -p $(@D)/include
+	ln -sfn $(abspath fcgi) $(@D)/include/fibcgi
+	$(CC) -std=c17 $(WARNINGS) $(CFLAGS) -I$(@D)/include $(LDFLAGS) -o $@ $< $(PUBLIC_LIBRARY) $(LIBS)
+
+example: need-run
+	@$(MAKE) --no-print-directory -s $(BUILD)/example/echo
+	@PORT=$(PORT) TRY='/echo?text=hello&times=2' conf/lighttpd/run $(BUILD)/example/echo

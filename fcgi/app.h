@@ -48,8 +48,8 @@ struct app_option {
 
 #define APP_OPTIONS_MAX 32
 
-/* What an application calls in serve() beyond computing and its connection; see confine.h. What it opens in open() needs
- * none of them. */
+/* What an application calls in serve() beyond computing and its connection: the sandbox lets it do no more than it says here.
+ * What it opens in open() needs none of them. */
 enum app_need {
     APP_NEEDS_FILES = 1,   /* opens files by path */
     APP_NEEDS_NETWORK = 2, /* makes sockets; to look up names it needs files, too */
