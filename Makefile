@@ -10,6 +10,7 @@
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make example    build examples/echo.c, an application of one file, and serve it as make run does
 # make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
+# make deb        Debian packages in build/deb, for apt install ./build/deb/fibcgi_*.deb
 # make clean
 
 ifeq ($(origin CC),default)
@@ -262,3 +263,18 @@ $(BUILD)/example/echo: examples/echo.c $(PUBLIC_LIBRARY) $(PUBLIC_HEADERS) Makef
 example: need-run
 	@$(MAKE) --no-print-directory -s $(BUILD)/example/echo
 	@PORT=$(PORT) TRY='/echo?text=hello&times=2' conf/lighttpd/run $(BUILD)/example/echo
+
+# Debian packages, from a copy of the tree, because their making leaves much behind.
+PACKAGES_DEB   := $(PACKAGES_BUILD) build-essential debhelper
+PACKAGES_TEST  += $(PACKAGES_DEB) lintian mmdebstrap
+.PHONY: deb need-deb
+need-deb:
+	@.ci/need $(PACKAGES_DEB)
+deb: need-deb
+	@rm -rf $(BUILD)/deb
+	@mkdir -p $(BUILD)/deb/source
+	@tar -c --exclude=./build --exclude=./.git . | tar -x -C $(BUILD)/deb/source
+	@cd $(BUILD)/deb/source && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u CC -u CFLAGS -u LDFLAGS dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	  { tail -n 30 ../log >&2; echo 'make deb: the packages could not be built; the reason is above' >&2; exit 1; }
+	@rm -rf $(BUILD)/deb/source
+	@ls $(BUILD)/deb/*.deb
