@@ -502,15 +502,14 @@ static void take_up(struct exchange *exchange, int connection, enum record_verdi
     const struct inbox *inbox = &exchange->inbox;
     const struct connection *entry = entry_of(exchange, connection);
     uint64_t began_ns = atomic_load_explicit(&entry->began_ns, memory_order_relaxed);
-    /* What came behind a request was none: a late ABORT_REQUEST, say. */
+    /* What came behind a request was none. An ABORT_REQUEST for a whole one is such: HAProxy sends it for each request in
+     * flight when it is told to stop, though its clients still wait, and for nobody who has left (24-haproxy.bats). */
     if (verdict == RECORD_MORE && inbox->length == 0 && atomic_load(&entry->after) == AFTER_KEEP)
         keep(exchange, connection);
     else if (verdict == RECORD_MORE)
         park_request(exchange, connection, began_ns + exchange->config->read_timeout_ns, false);
     else if (verdict != RECORD_WHOLE)
         turn_away(exchange, connection, verdict);
-    else if (inbox->length > inbox->check.offset && record_is_aborted(&inbox->check, inbox->bytes, inbox->length))
-        end_aborted(exchange, connection);
     else
         serve(exchange, connection);
 }

@@ -211,14 +211,6 @@ enum record_verdict record_check(struct record_check *check, const uint8_t *byte
     return verdict;
 }
 
-bool record_is_aborted(const struct record_check *check, const uint8_t *bytes, size_t length)
-{
-    if (length - check->offset < RECORD_HEADER_SIZE)
-        return false;
-    struct header header = read_header(bytes + check->offset);
-    return header.version == FASTCGI_VERSION && header.type == RECORD_ABORT_REQUEST && header.id == check->request_id;
-}
-
 void record_write_end(uint8_t end[static RECORD_END_SIZE], uint16_t request_id, enum record_end_status status)
 {
     memset(end, 0, RECORD_END_SIZE);

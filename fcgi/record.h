@@ -42,7 +42,7 @@ enum record_verdict {
     RECORD_MORE,             /* good so far: bytes are missing */
     RECORD_WHOLE,            /* [0, offset) is one complete request */
     RECORD_ASIDE,            /* [offset, aside_end) is to be answered by record_answer_aside and cut out */
-    RECORD_ABORTED,          /* the web server gave the request up */
+    RECORD_ABORTED,          /* the web server gave the request up before its end */
     RECORD_OTHER_ROLE,       /* not a responder request */
     RECORD_PARAMS_TOO_LARGE, /* more than limits.params_bytes, or more pairs than limits.params_count */
     RECORD_BODY_TOO_LARGE,   /* more than limits.body_bytes */
@@ -87,9 +87,6 @@ void record_check_init(struct record_check *check, const struct record_limits *l
  * called again with more bytes after RECORD_MORE, and after RECORD_ASIDE once those bytes are cut out. Reads nothing
  * outside [0, length); any bytes are allowed. */
 enum record_verdict record_check(struct record_check *check, const uint8_t *bytes, size_t length);
-
-/* True where the bytes behind a whole request, [check->offset, length), begin with an ABORT_REQUEST for it. */
-bool record_is_aborted(const struct record_check *check, const uint8_t *bytes, size_t length);
 
 /* The largest reply that record_answer_aside writes: header, three pairs. */
 #define RECORD_ASIDE_REPLY_MAX 128

@@ -14,6 +14,7 @@ staying() { LISTEN=tcp:127.0.0.1:9000; ADMIN_LISTEN=tcp:127.0.0.1:9001; start_st
 @test "HAProxy, TCP, kept: holds the contract under a prefix" { kept; mounted_contract; }
 @test "HAProxy, TCP, kept: holds the contract as a script" { MOUNT=/cgi-bin/fib.fcgi; kept; mounted_contract; }
 @test "HAProxy, TCP, kept: 10,000 requests over 50 connections, none failed" { kept; serves_all 10000; keeps_connections; }
+@test "HAProxy, TCP, kept: a reload under load loses nothing" { kept; survives_reloads reload_haproxy; }
 @test "HAProxy, TCP, kept: the admin pages are for this machine only" { kept; has_closed_admin; }
 @test "HAProxy, TCP, kept: killed workers lose nothing" { kept; survives_kills; }
 @test "HAProxy, TCP, kept: HUP and another number of workers lose nothing" { enrol; kept; survives_rolls; }

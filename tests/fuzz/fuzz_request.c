@@ -34,8 +34,8 @@ static struct {
     struct log log;
 } pool;
 
-/* What the peer gets for a request; either: an ABORT_REQUEST right behind it may have come in time. */
-enum outcome { OUTCOME_ANSWER, OUTCOME_END, OUTCOME_EITHER };
+/* What the peer gets for a request. */
+enum outcome { OUTCOME_ANSWER, OUTCOME_END };
 
 /* What the input says, to a second parser. */
 static struct {
@@ -65,11 +65,6 @@ static bool is_within_limits(const struct conversation *request)
            request->pair_count <= limits.params_count && request->body_length <= limits.body_bytes;
 }
 
-static bool is_aborted_at(const uint8_t *bytes, size_t left, unsigned id)
-{
-    return left >= 8 && bytes[0] == 1 && bytes[1] == 2 && bytes[2] * 256U + bytes[3] == id;
-}
-
 /* Reads the request at the start of the bytes into the story; returns its length, or 0. */
 static size_t tell_one(const uint8_t *data, size_t size)
 {
@@ -81,8 +76,7 @@ static size_t tell_one(const uint8_t *data, size_t size)
                     request->pair_count <= limits.params_count && request->body_length <= limits.body_bytes;
     if (!is_ended && (!request->is_whole || !is_within_limits(request)))
         return 0;
-    bool may_be_ended = !is_ended && is_aborted_at(data + request->end, size - request->end, request->id);
-    story.outcomes[story.count++] = is_ended ? OUTCOME_END : may_be_ended ? OUTCOME_EITHER : OUTCOME_ANSWER;
+    story.outcomes[story.count++] = is_ended ? OUTCOME_END : OUTCOME_ANSWER;
     return request->end;
 }
 
@@ -139,16 +133,15 @@ static void check_body(const struct app_request *app, const struct conversation 
     assert(app->read_body(app, body, sizeof(body)) == 0);
 }
 
-static bool is_passed_over(unsigned i, const struct request *seen)
+static bool is_passed_over(unsigned i)
 {
-    return story.outcomes[i] == OUTCOME_END || is_truncated(&story.requests[i]) ||
-           (story.outcomes[i] == OUTCOME_EITHER && !has_variables(seen, &story.requests[i]));
+    return story.outcomes[i] == OUTCOME_END || is_truncated(&story.requests[i]);
 }
 
 static void serve(void *context, const struct app_request *request_app, struct app_response *response)
 {
     const struct request *seen = request_app->source;
-    while (story.served < story.count && is_passed_over(story.served, seen))
+    while (story.served < story.count && is_passed_over(story.served))
         story.served++;
     if (story.served < story.count) {
         const struct conversation *request = &story.requests[story.served++];
@@ -451,7 +444,7 @@ static void check_outcome(unsigned i)
     assert(id == request->id);
     if (answers.text_length > 0)
         check_answer(request);
-    assert(story.outcomes[i] == OUTCOME_EITHER || (answers.text_length > 0) == (story.outcomes[i] == OUTCOME_ANSWER));
+    assert((answers.text_length > 0) == (story.outcomes[i] == OUTCOME_ANSWER));
 }
 
 /* What is no request gets no answer but the word that it is refused. */

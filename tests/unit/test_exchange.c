@@ -578,11 +578,11 @@ static void a_request_that_is_given_up_is_ended_once_and_the_next_one_is_answere
     try_all_moments(fixture);
 }
 
-static void a_whole_request_that_is_given_up_is_ended_once_and_the_next_one_is_answered(void **state)
+static void a_whole_request_that_is_given_up_is_answered_once_and_the_next_one_too(void **state)
 {
     struct fixture *fixture = *state;
-    wire_put_request(&fixture->wire, 1, WIRE_KEEP, "GET", "n=10", NULL, 0);
-    put_abort(fixture, 1);
+    put_get(fixture, 1, WIRE_KEEP, 100);
+    wire_put_record(&fixture->wire, RECORD_ABORT_REQUEST, 1, NULL, 0);
     put_get(fixture, 1, WIRE_KEEP, 50);
     fixture->ends_idle = true;
     try_all_moments(fixture);
@@ -631,7 +631,7 @@ int main(void)
         WITH_A_POOL(a_body_that_is_too_large_is_refused_once),
         WITH_A_POOL(records_aside_change_nothing),
         WITH_A_POOL(a_request_that_is_given_up_is_ended_once_and_the_next_one_is_answered),
-        WITH_A_POOL(a_whole_request_that_is_given_up_is_ended_once_and_the_next_one_is_answered),
+        WITH_A_POOL(a_whole_request_that_is_given_up_is_answered_once_and_the_next_one_too),
         WITH_A_POOL(without_a_place_in_the_queue_a_request_is_refused_once),
         WITH_A_POOL(a_request_that_comes_after_it_was_refused_is_told_so),
     };

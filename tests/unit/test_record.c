@@ -1157,63 +1157,6 @@ static void noise_is_never_whole(void **state)
     }
 }
 
-/* Given up after its end. */
-
-static bool is_aborted_by(unsigned version, unsigned type, unsigned id)
-{
-    struct bytes request = {0};
-    struct record_check check;
-    put_full_request(&request, 0x0102);
-    assert_int_equal(judge_within(&request, limits, &check), RECORD_WHOLE);
-    put_empty(&request, type, id);
-    request.data[check.offset] = (uint8_t)version;
-    uint8_t *copy = exact_copy(&request);
-    bool is_aborted = record_is_aborted(&check, copy, request.length);
-    free(copy);
-    return is_aborted;
-}
-
-static void an_abort_right_behind_a_request_gives_it_up(void **state)
-{
-    (void)state;
-    assert_true(is_aborted_by(1, RECORD_ABORT_REQUEST, 0x0102));
-    assert_false(is_aborted_by(1, RECORD_ABORT_REQUEST, 0x0103));
-    assert_false(is_aborted_by(1, RECORD_ABORT_REQUEST, 0x0202));
-    assert_false(is_aborted_by(1, RECORD_ABORT_REQUEST, 0));
-    assert_false(is_aborted_by(2, RECORD_ABORT_REQUEST, 0x0102));
-    for (unsigned type = 0; type < 256; type++)
-        assert_int_equal(is_aborted_by(1, type, 0x0102), type == RECORD_ABORT_REQUEST);
-}
-
-static void part_of_an_abort_gives_nothing_up(void **state)
-{
-    (void)state;
-    struct bytes request = {0};
-    struct record_check check;
-    put_full_request(&request, 1);
-    assert_int_equal(judge_within(&request, limits, &check), RECORD_WHOLE);
-    put_record(&request, RECORD_ABORT_REQUEST, 1, "why", 3, 5);
-    for (size_t length = check.offset; length <= request.length; length++) {
-        struct bytes part = {.length = length};
-        memcpy(part.data, request.data, length);
-        uint8_t *copy = exact_copy(&part);
-        assert_int_equal(record_is_aborted(&check, copy, length), length >= check.offset + RECORD_HEADER_SIZE);
-        free(copy);
-    }
-}
-
-static void an_abort_of_the_next_request_gives_nothing_up(void **state)
-{
-    (void)state;
-    struct bytes request = {0};
-    struct record_check check;
-    put_full_request(&request, 1);
-    put_begin(&request, 1, RESPONDER, 0);
-    put_empty(&request, RECORD_ABORT_REQUEST, 1);
-    assert_int_equal(judge_within(&request, limits, &check), RECORD_WHOLE);
-    assert_false(record_is_aborted(&check, request.data, request.length));
-}
-
 /* Records that are written. */
 
 static void an_end_record_holds_its_id_and_status(void **state)
@@ -1304,9 +1247,6 @@ int main(void)
         cmocka_unit_test(a_bad_request_in_pieces_gets_the_same_verdict_at_the_same_offset),
         cmocka_unit_test(mutated_requests_are_whole_only_where_they_are_clean),
         cmocka_unit_test(noise_is_never_whole),
-        cmocka_unit_test(an_abort_right_behind_a_request_gives_it_up),
-        cmocka_unit_test(part_of_an_abort_gives_nothing_up),
-        cmocka_unit_test(an_abort_of_the_next_request_gives_nothing_up),
         cmocka_unit_test(an_end_record_holds_its_id_and_status),
         cmocka_unit_test(a_stdout_header_holds_its_id_and_length),
     };
