@@ -222,7 +222,7 @@ INSTALLED := $(BUILD)/fibcgi:755:$(BINDIR)/fibcgi $(PUBLIC_LIBRARY):644:$(LIBDIR
              $(foreach file,$(PUBLIC_HEADERS),$(file):644:$(INCLUDEDIR)/fibcgi/$(notdir $(file))) \
              $(foreach file,$(wildcard conf/systemd/*.service conf/systemd/*.socket),$(file):644:$(UNITDIR)/$(notdir $(file))) \
              $(foreach file,README.md CHANGELOG.md LICENSE $(wildcard docs/*.md examples/* $(addprefix conf/,apache/* caddy/* \
-                 haproxy/* lighttpd/*.conf nginx/*/* systemd/*.default systemd/*/*)),$(file):644:$(DOCDIR)/$(file))
+                 haproxy/* lighttpd/*.conf nginx/*/* systemd/*.default systemd/*.d/* systemd/tcp/*.d/*)),$(file):644:$(DOCDIR)/$(file))
 
 .PHONY: example install uninstall
 

@@ -3,64 +3,12 @@
 # systemd of its own or with no init system at all.
 
 bats_require_minimum_version 1.5.0
-load helpers/common
+load helpers/fresh
 
-ROOT=$REPO/build/root
+setup_file() { build_packages; }
+setup() { prepare_box; }
+teardown() { leave_box; }
 
-setup_file() {
-    export DEB=$BATS_FILE_TMPDIR/build/deb
-    # A make above this one would hand its own flags and folder down.
-    env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -C "$REPO" --no-print-directory -s deb BUILD="$BATS_FILE_TMPDIR/build"
-}
-
-setup() {
-    exec </dev/null
-    BOX=$BATS_TEST_TMPDIR/box
-    BODY=$BATS_TEST_TMPDIR/body
-}
-
-teardown() {
-    local group
-    touch "$BATS_TEST_TMPDIR/enough"
-    if alive "${BOOTED:-}"; then
-        # All in there die with it.
-        kill -KILL "$BOOTED"
-        wait "$BOOTED" 2>/dev/null || true
-    fi
-    group=$(cat "$BOX/cgroup" 2>/dev/null) || return 0
-    wait_for 10 remove_groups "$group"
-}
-remove_groups() { find "$1" -depth -type d -exec rmdir {} + && [ ! -d "$1" ]; }
-
-# boot COMMAND…: starts a fresh Debian with that as its process 1, and with the packages in /root.
-boot() {
-    if [ "$(id -u)" -ne 0 ] || ! unshare --fork --pid --mount --net --cgroup true || ! findmnt -n -t cgroup2 >/dev/null; then
-        skip 'a Debian of its own needs root, namespaces and a cgroup2 tree'
-    fi
-    "$REPO/tests/fixtures/debian-root" "$ROOT"
-    mkdir -p "$BOX/files"
-    cp "$DEB"/*.deb "$BOX/files/"
-    "$REPO/tests/fixtures/boot-root" "$ROOT" "$BOX" "$@" >"$BOX/log" 2>&1 3>&- &
-    BOOTED=$!
-    wait_for 20 fresh test -e /is-booted || { cat "$BOX/log" >&2; return 1; }
-}
-# fresh COMMAND…: in there. A question would not be answered, and end it.
-fresh() { timeout 120 nsenter -t "$(pgrep -P "$BOOTED")" -a --wdns=/root env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb "$@" 3>&-; }
-web_is_up() { fresh curl -sSf -o /dev/null "http://127.0.0.1:$1/"; }
-# There is no page at lighttpd's / but one of Debian's for its folder.
-port_is_open() { fresh curl -sS -o /dev/null "http://127.0.0.1:$1/"; }
-
-# answers PORT PATH: what that web server says, in $BODY; true for a 200.
-answers() { fresh curl -sS --max-time 20 -w '%{stderr}%{http_code}' "http://127.0.0.1:$1$2" 2>"$BODY.code" >"$BODY" && [ "$(cat "$BODY.code")" = 200 ]; }
-is_refused() { ! answers "$@" && [ "$(cat "$BODY.code")" = "$3" ]; }
-computes() { answers "$1" /fibcgi/compute && [ "$(jq .result "$BODY")" = 832040 ]; }
-
-boot_systemd() {
-    boot /sbin/init --log-target=console
-    wait_for 60 fresh systemctl is-active --quiet apache2 lighttpd
-    wait_for 10 port_is_open 80
-    wait_for 10 port_is_open 8080
-}
 main_pid() { fresh systemctl show -P MainPID fibcgi.service; }
 
 # ask_without_end PORT: requests one after the other, their codes in the file $CODES; until end_asking, which is true where all
