@@ -27,6 +27,17 @@ static ssize_t read_body(const struct app_request *request, void *buffer, size_t
     return got;
 }
 
+/* What of the body nobody wanted. Some web servers (Apache's mod_cgid) have one socket for it and the answer, and one that is
+ * closed with bytes unread resets them, perhaps before they have read the answer. At most what a body may have. */
+static void drop_body(struct body *body, uint64_t most)
+{
+    char piece[4096];
+    const struct app_request request = {.source = body};
+    ssize_t got = 1;
+    for (uint64_t dropped = 0; dropped < most && got > 0; dropped += (uint64_t)got)
+        got = read_body(&request, piece, sizeof(piece));
+}
+
 static const char *environment_or(const char *name, const char *otherwise)
 {
     const char *value = getenv(name);
@@ -84,6 +95,7 @@ int cgi_run(const struct app *app, void *context, const struct record_limits *li
     else
         app->serve(context, &request, &response);
     int result = answer(&request, &response);
+    drop_body(&body, limits->body_bytes);
     app_response_free(&response);
     return result;
 }

@@ -145,6 +145,10 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     [ "$(head -n 1 "$DIR/answer")" = $'Status: 405 Method Not Allowed\r' ]
 }
 
+@test "CGI: a body that nobody wanted is read, so that a web server with one socket for both gets its answer" {
+    [ "$("$REPO/tests/fixtures/cgi-socket.py" "$FIBCGI")" = $'Status: 405 Method Not Allowed\nend' ]
+}
+
 @test "CGI: arguments, which a client can choose (RFC 3875 §4.4), are not read" {
     local arguments
     for arguments in "--log=$DIR/evil --listen unix:$DIR/evil.sock" --help --version -t "--max-n 3" --no-such-option left; do
