@@ -35,7 +35,7 @@ is_sanitized() { nm "$FIBCGI" | grep -q __asan_init; }
     cat "$BATS_TEST_TMPDIR/worker" "$BATS_TEST_TMPDIR/master"
     # mmap is the sanitizers' own, where they are.
     calls=$(awk '$NF != "total" && $NF != "mmap" && $4 ~ /^[0-9]+$/ { sum += $4 } END { print sum }' "$BATS_TEST_TMPDIR/worker")
-    [ "$calls" -le $((2000 * 7 + 2000 / 16 * 2 + 20)) ]
+    [ "$calls" -le $((2000 * 7 + 2 * 2000 / 16 + 20)) ]
     # What it does each second has nothing to do with requests.
     calls=$(awk '$NF == "total" { print $4 }' "$BATS_TEST_TMPDIR/master")
     [ "${calls:-0}" -lt 500 ]
