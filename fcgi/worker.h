@@ -9,8 +9,6 @@
 /* How a worker's process exits; anything else is a failure. */
 enum worker_exit { WORKER_LEFT = 0, WORKER_MAX_REQUESTS = 10, WORKER_FAILED = 11, WORKER_CUT_SHORT = 12 };
 
-/* The most descriptors that struct worker_files holds. */
-#define WORKER_FILES 5
 /* What a worker's process needs, made by the master before it so that they can be closed after it. */
 struct worker_files {
     int inbox; /* memory files */
@@ -19,6 +17,8 @@ struct worker_files {
     int signals; /* signalfd; it reads the signals of whichever process reads it */
     int lookup;  /* for client_has_left; -1: none */
 };
+/* How many descriptors that are. */
+#define WORKER_FILES ((int)(sizeof(struct worker_files) / sizeof(int)))
 
 struct worker_config {
     struct exchange_config exchange; /* but for its files and order: those are below */
