@@ -13,9 +13,9 @@
 #include "admin.h"
 #include "cgi.h"
 #include "cgroup.h"
-#include "client.h"
 #include "clock.h"
 #include "confine.h"
+#include "diag.h"
 #include "master.h"
 #include "notify.h"
 #include "options.h"
@@ -432,7 +432,7 @@ static int prepare_pool(struct program *program)
 /* The pool does without. */
 static void check_lookup(const struct program *program)
 {
-    int lookup = program->options.watch_clients != 0 ? client_open_lookup() : -1;
+    int lookup = program->options.watch_clients != 0 ? diag_open() : -1;
     if (lookup >= 0)
         close(lookup);
     else if (program->options.watch_clients != 0)
@@ -484,6 +484,7 @@ static enum exit_status run_master(struct program *program)
         .listener_count = program->listener_count,
         .fixed_workers = (unsigned)options->workers,
         .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
+        .drain_after = (uint16_t)options->drain_after,
     };
     title_set("fibcgi: master");
     announce(program);

@@ -8,8 +8,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "client.h"
 #include "clock.h"
+#include "diag.h"
 #include "outbox.h"
 
 #define DRAIN_STEP_MS 50
@@ -43,7 +43,7 @@ int worker_open_files(struct worker_files *files, const struct record_limits *li
         .outbox = outbox_make_file(),
         .events = epoll_create1(EPOLL_CLOEXEC),
         .signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK),
-        .lookup = (needs & WORKER_LOOKS_AT_CLIENTS) != 0 ? client_open_lookup() : -1,
+        .lookup = (needs & WORKER_LOOKS_AT_CLIENTS) != 0 ? diag_open() : -1,
     };
     if (files->inbox >= 0 && files->outbox >= 0 && files->events >= 0 && files->signals >= 0)
         return 0;
