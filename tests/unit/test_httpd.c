@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -101,7 +100,6 @@ static int tear_down(void **state)
     httpd_close(&fixture->httpd);
     close(fixture->table.events);
     close(fixture->listener.fd);
-    munmap(fixture->table.connections, HTTPD_CONNECTIONS_MAX * sizeof(struct httpd_connection));
     return 0;
 }
 
