@@ -26,12 +26,34 @@ double clock_wall_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / (double)CLOCK_NS_PER_S;
 }
 
+static unsigned days_in_year(unsigned year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 366 : 365;
+}
+
+static unsigned days_in_month(unsigned year, unsigned month)
+{
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return month == 1 && days_in_year(year) == 366 ? 29 : days[month];
+}
+
+/* gmtime_r(3) reads TZ and /etc/localtime, which UTC has no need of and a worker may not open, and with them come 100 KB of
+ * the C library into the static program. */
+void clock_write_stamp(char stamp[static CLOCK_STAMP_SIZE], uint64_t seconds, unsigned ms)
+{
+    unsigned year = 1970, month = 0;
+    unsigned day = (unsigned)(seconds / 86400), second = (unsigned)(seconds % 86400);
+    for (; day >= days_in_year(year); year++)
+        day -= days_in_year(year);
+    for (; day >= days_in_month(year, month); month++)
+        day -= days_in_month(year, month);
+    snprintf(stamp, CLOCK_STAMP_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year % 10000, month + 1, day + 1,
+             second / 3600 % 24, second / 60 % 60, second % 60, ms % 1000);
+}
+
 void clock_stamp(char stamp[static CLOCK_STAMP_SIZE])
 {
     struct timespec now;
-    struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    size_t length = strftime(stamp, CLOCK_STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(stamp + length, CLOCK_STAMP_SIZE - length, ".%03uZ", (unsigned)(now.tv_nsec / 1000000) % 1000U);
+    clock_write_stamp(stamp, (uint64_t)now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
 }
