@@ -278,3 +278,29 @@ deb: need-deb
 	  { tail -n 30 ../log >&2; echo 'make deb: the packages could not be built; the reason is above' >&2; exit 1; }
 	@rm -rf $(BUILD)/deb/source
 	@ls $(BUILD)/deb/*.deb
+
+# Container images. The static program, what goes into each image, and the images; container/Containerfile does the first two in
+# a container, where the machine is no Debian.
+PACKAGES_IMAGES := $(PACKAGES_RUN) git jq
+PACKAGES_ENGINE := podman buildah runc
+IMAGES          := $(BUILD)/images
+STATIC_FLAGS    := -ffunction-sections -fdata-sections -fmacro-prefix-map=$(CURDIR)=.
+.PHONY: static image-roots images need-images
+
+# Its own sub-make, because all of it is compiled with other flags.
+static:
+	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/static CFLAGS='-O2 $(HARDENING) $(STATIC_FLAGS)' \
+	  LDFLAGS='-static-pie -Wl,-z,relro,-z,now -Wl,--gc-sections -s' $(BUILD)/static/fibcgi-static
+
+$(BUILD)/fibcgi-static: $(APPLICATION_OBJECTS) $(LIBRARY) $(BUILD)/obj/names.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BUILD)/obj/names.o $(APPLICATION_OBJECTS) $(LIBRARY) -lfcgi
+$(BUILD)/obj/names.o: container/names.c Makefile | $(BUILD)/obj
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+need-images:
+	@.ci/need $(PACKAGES_IMAGES)
+image-roots: need-images static
+	@container/roots $(BUILD)/static/fibcgi-static $(IMAGES)/roots
+images: image-roots
+	@[ -n "$(CONTAINER_ENGINE)" ] || docker info >/dev/null 2>&1 || .ci/need $(PACKAGES_ENGINE)
+	@container/images $(VERSION) $(IMAGES)
