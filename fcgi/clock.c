@@ -57,3 +57,12 @@ void clock_stamp(char stamp[static CLOCK_STAMP_SIZE])
     clock_gettime(CLOCK_REALTIME, &now);
     clock_write_stamp(stamp, (uint64_t)now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
 }
+
+void clock_date(char date[static CLOCK_DATE_SIZE])
+{
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    strftime(date, CLOCK_DATE_SIZE, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+}

@@ -1,4 +1,4 @@
-/* clock: the time, as nanoseconds that only grow and as a text for logs. */
+/* clock: the time, as nanoseconds that only grow and as a text for logs and for HTTP. */
 #ifndef FIBCGI_CLOCK_H
 #define FIBCGI_CLOCK_H
 
@@ -23,5 +23,9 @@ double clock_wall_seconds(void);
 void clock_write_stamp(char stamp[static CLOCK_STAMP_SIZE], uint64_t seconds, unsigned ms);
 /* Writes the time now in the same form. */
 void clock_stamp(char stamp[static CLOCK_STAMP_SIZE]);
+
+#define CLOCK_DATE_SIZE 30
+/* Writes the time now as HTTP has it (RFC 9110 §5.6.7), 29 characters and a NUL. */
+void clock_date(char date[static CLOCK_DATE_SIZE]);
 
 #endif
