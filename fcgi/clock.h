@@ -25,7 +25,9 @@ void clock_write_stamp(char stamp[static CLOCK_STAMP_SIZE], uint64_t seconds, un
 void clock_stamp(char stamp[static CLOCK_STAMP_SIZE]);
 
 #define CLOCK_DATE_SIZE 30
-/* Writes the time now as HTTP has it (RFC 9110 §5.6.7), 29 characters and a NUL. */
+/* Writes so many seconds since 1970 (years up to 9999) as HTTP has it (RFC 9110 §5.6.7): 29 characters and a NUL. */
+void clock_write_date(char date[static CLOCK_DATE_SIZE], uint64_t seconds);
+/* Writes the time now in the same form. */
 void clock_date(char date[static CLOCK_DATE_SIZE]);
 
 #endif

@@ -12,12 +12,15 @@
 /* What the C library makes of it. */
 static void expect_as_libc(time_t seconds)
 {
-    char stamp[CLOCK_STAMP_SIZE], expected[CLOCK_STAMP_SIZE];
+    char stamp[CLOCK_STAMP_SIZE], date[CLOCK_DATE_SIZE], expected[CLOCK_STAMP_SIZE];
     struct tm utc;
     gmtime_r(&seconds, &utc);
     strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.007Z", &utc);
     clock_write_stamp(stamp, (uint64_t)seconds, 7);
     assert_string_equal(stamp, expected);
+    strftime(expected, sizeof(expected), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    clock_write_date(date, (uint64_t)seconds);
+    assert_string_equal(date, expected);
 }
 
 static void stamps_are_what_the_c_library_makes_of_every_day_until_2400(void **state)
