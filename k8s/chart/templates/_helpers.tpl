@@ -43,7 +43,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* Milli-CPU of a quantity: 500m, 2, 1.5. */}}
 {{- define "fibcgi.milli" -}}
 {{- $text := toString . -}}
-{{- if hasSuffix "m" $text }}{{ trimSuffix "m" $text }}{{ else }}{{ mulf (float64 $text) 1000 | round | int }}{{ end }}
+{{- if hasSuffix "m" $text }}{{ trimSuffix "m" $text }}{{ else }}{{ round (mulf (float64 $text) 1000) 0 | int }}{{ end }}
 {{- end }}
 
 {{/* lighttpd's part of so many milli-CPU, rounded up: the kernel has no quota below 10m. */}}
@@ -118,16 +118,19 @@ requests:
 {{- else }}0{{ end }}
 {{- end }}
 
-{{/* From the responder's SIGTERM until 2 s before the end: among two ordinary containers it has that at once, as a sidecar
-     when lighttpd has gone, in front of one when it has waited, and lighttpd needs its time after it. */}}
-{{- define "fibcgi.drainSeconds" -}}
-{{- $rest := sub .Values.shutdown.graceSeconds 2 -}}
+{{/* What of the grace period has passed, at most, before the responder's SIGTERM, or has to be left to lighttpd after it:
+     nothing among two ordinary containers. */}}
+{{- define "fibcgi.elsewhereSeconds" -}}
 {{- if eq .Values.topology "responderSidecar" -}}
-{{- $rest = sub $rest (include "fibcgi.endpointsSeconds" .) (include "fibcgi.lighttpdSeconds" .) }}
-{{- else if eq .Values.topology "lighttpdSidecar" }}
-{{- $rest = sub $rest (include "fibcgi.responderWaitSeconds" .) (include "fibcgi.lighttpdSeconds" .) }}
+{{- add (include "fibcgi.endpointsSeconds" .) (include "fibcgi.lighttpdSeconds" .) }}
+{{- else if eq .Values.topology "lighttpdSidecar" -}}
+{{- add (include "fibcgi.responderWaitSeconds" .) (include "fibcgi.lighttpdSeconds" .) }}
+{{- else }}0{{ end }}
 {{- end }}
-{{- $rest }}
+
+{{/* The responder's own bound, 2 s before the end, so that it ends by itself. */}}
+{{- define "fibcgi.drainSeconds" -}}
+{{- sub .Values.shutdown.graceSeconds (add 2 (include "fibcgi.elsewhereSeconds" .)) }}
 {{- end }}
 
 {{- define "fibcgi.containerSecurity" -}}
