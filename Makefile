@@ -11,6 +11,8 @@
 # make example    build examples/echo.c, an application of one file, and serve it as make run does
 # make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
 # make deb        Debian packages in build/deb, for apt install ./build/deb/fibcgi_*.deb
+# make images     the two images of the pod, and archives of them in build/images
+# make pod        the chart's pod under podman, on http://127.0.0.1:8080 (PORT=…); make pod-down takes it away
 # make clean
 
 ifeq ($(origin CC),default)
@@ -285,7 +287,7 @@ PACKAGES_IMAGES := $(PACKAGES_RUN) git jq
 PACKAGES_ENGINE := podman buildah runc
 IMAGES          := $(BUILD)/images
 STATIC_FLAGS    := -ffunction-sections -fdata-sections -fmacro-prefix-map=$(CURDIR)=.
-.PHONY: static image-roots images need-images
+.PHONY: static image-roots images need-images need-engine pod pod-down
 
 # Its own sub-make, because all of it is compiled with other flags.
 static:
@@ -301,6 +303,15 @@ need-images:
 	@.ci/need $(PACKAGES_IMAGES)
 image-roots: need-images static
 	@container/roots $(BUILD)/static/fibcgi-static $(IMAGES)/roots
-images: image-roots
+need-engine:
 	@[ -n "$(CONTAINER_ENGINE)" ] || docker info >/dev/null 2>&1 || .ci/need $(PACKAGES_ENGINE)
+images: image-roots need-engine
 	@container/images $(VERSION) $(IMAGES)
+
+# POD: its name. HELM_ARGUMENTS: further values of the chart, such as '--set cpu=1'.
+pod: images
+	@.ci/need curl
+	@HELM=$$(.ci/need-program helm3) PORT=$(PORT) POD=$(POD) HELM_ARGUMENTS='$(HELM_ARGUMENTS)' container/pod up
+pod-down:
+	@POD=$(POD) container/pod down
+PACKAGES_TEST += $(PACKAGES_IMAGES) $(PACKAGES_ENGINE)

@@ -78,7 +78,8 @@ void clock_stamp(char stamp[static CLOCK_STAMP_SIZE])
 void clock_write_date(char date[static CLOCK_DATE_SIZE], uint64_t seconds)
 {
     static const char weekdays[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     struct date at = date_of(seconds);
     snprintf(date, CLOCK_DATE_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", weekdays[at.weekday], (at.day + 1) % 100,
              months[at.month], at.year % 10000, at.hour % 24, at.minute, at.second);
