@@ -86,13 +86,15 @@ static void begin_drain(struct master *master, const char *why)
     pool_drain(&master->pool);
 }
 
-/* Returns how many sockets of the web server's port are open. */
-static int count_front(const struct master *master)
+/* Returns how many sockets of the web server's port are open; -1 where that cannot be told, which is logged. */
+static int count_front(struct master *master)
 {
-    int count = diag_count_on_port(master->diag, master->config->drain_after);
+    if (master->diag < 0)
+        master->diag = diag_open();
+    int count = master->diag >= 0 ? diag_count_on_port(master->diag, master->config->drain_after) : -1;
     if (count < 0)
         log_warning(master->config->log,
-                    "--drain-after: cannot ask who is on port %u (sock_diag): %s; not waiting for the web server",
+                    "--drain-after: cannot ask who is on port %u (sock_diag): %s; a drain does not wait for them",
                     master->config->drain_after, strerror(errno));
     return count;
 }
@@ -296,12 +298,15 @@ static uint64_t do_what_is_due(struct master *master)
 
 enum master_end master_run(const struct master_config *config)
 {
-    struct master master = {.config = config, .diag = config->drain_after != 0 ? diag_open() : -1};
+    struct master master = {.config = config, .diag = -1};
     sigset_t set;
     wanted_signals(&set);
     master.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (master.signals < 0)
         return MASTER_FAILED;
+    /* Said now what will be missed then; and what is open now needs no descriptor then. */
+    if (config->drain_after != 0)
+        count_front(&master);
     pool_init(&master.pool, &config->pool);
     board_of(&master)->started_at = clock_wall_seconds();
     uint64_t next_ns = do_what_is_due(&master);
