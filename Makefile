@@ -12,6 +12,7 @@
 # make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
 # make deb        Debian packages in build/deb, for apt install ./build/deb/fibcgi_*.deb
 # make images     the two images of the pod, and archives of them in build/images
+# make k8s-test   the chart's tests under load in the cluster of kubectl's context; says what it needs
 # make pod        the chart's pod under podman, on http://127.0.0.1:8080 (PORT=…); make pod-down takes it away
 # make clean
 
@@ -307,6 +308,20 @@ need-engine:
 	@[ -n "$(CONTAINER_ENGINE)" ] || docker info >/dev/null 2>&1 || .ci/need $(PACKAGES_ENGINE)
 images: image-roots need-engine
 	@container/images $(VERSION) $(IMAGES)
+
+# Two versions, to upgrade from one to the other. In a cluster's own namespaces no engine may be at hand, but the archives are.
+NEXT_TAG := $(VERSION)-next
+.PHONY: archives k8s-test
+archives: image-roots
+	@ARCHIVES_ONLY=1 container/images $(VERSION) $(IMAGES)
+	@mkdir -p $(IMAGES)-next
+	@rm -rf $(IMAGES)-next/roots
+	@cp -a $(IMAGES)/roots $(IMAGES)-next/roots
+	@ARCHIVES_ONLY=1 container/images $(NEXT_TAG) $(IMAGES)-next
+k8s-test: archives
+	@.ci/need bats jq curl python3
+	@helm=$$(command -v helm || .ci/need-program helm3) && PATH="$${helm%/*}:$$PATH" NEXT_TAG=$(NEXT_TAG) \
+	  tests/k8s/run $(IMAGES)/*.tar $(IMAGES)-next/*.tar -- $(K8S_TESTS)
 
 # POD: its name. HELM_ARGUMENTS: further values of the chart, such as '--set cpu=1'.
 pod: images
