@@ -33,6 +33,7 @@ install_chart() {
 # Through the Service, as any client in the cluster.
 use_service() {
     URL=http://$(kube get service fib-fibcgi --output jsonpath='{.spec.clusterIP}:{.spec.ports[0].port}')
+    wait_for 20 answers
 }
 answers() { get "/compute?n=5" && [ "$CODE" = 200 ]; }
 
