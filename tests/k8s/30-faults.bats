@@ -35,7 +35,7 @@ has_restarted() { [ "$(kube get pod "$1" --output json | jq --arg name "$2" '.st
 @test "under full overload for 60 seconds no probe restarts anything, and no pod loses its endpoint" {
     local before end
     before=$(restarts)
-    REQUESTS=0 begin_load overload --connections 400 --n 30
+    REQUESTS=0 begin_load overload --connections 400 --n 30-30
     end=$((SECONDS + 60))
     while [ "$SECONDS" -lt "$end" ]; do
         ready_pods_are 2
