@@ -11,6 +11,7 @@
 # make example    build examples/echo.c, an application of one file, and serve it as make run does
 # make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
 # make deb        Debian packages in build/deb, for apt install ./build/deb/fibcgi_*.deb
+# make manifest   what is made from k8s/chart: its README.md, the plain manifest k8s/fibcgi.yaml, the tests' snapshot
 # make clean
 
 ifeq ($(origin CC),default)
@@ -278,3 +279,17 @@ deb: need-deb
 	  { tail -n 30 ../log >&2; echo 'make deb: the packages could not be built; the reason is above' >&2; exit 1; }
 	@rm -rf $(BUILD)/deb/source
 	@ls $(BUILD)/deb/*.deb
+
+# The chart. Its tools are Go programs and a Python package, built once for a user; only its own tests and lint need them.
+CHART_PROGRAMS := helm3 helm4 kustomize podcheck
+.PHONY: need-chart manifest
+need-chart:
+	@for program in $(CHART_PROGRAMS); do .ci/need-program $$program >/dev/null || exit 1; done
+	@.ci/need-python tests/fixtures/validate.txt >/dev/null
+test: $(if $(filter tests %-chart.bats,$(TESTS)),need-chart)
+lint: need-chart
+
+manifest: need-chart
+	@.ci/chart-readme >k8s/chart/README.md
+	@.ci/manifest >k8s/fibcgi.yaml
+	@$$(.ci/need-program helm3) template fib k8s/chart >tests/fixtures/chart-default.yaml

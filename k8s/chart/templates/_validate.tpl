@@ -121,9 +121,6 @@
 {{- if and .Values.podDisruptionBudget.enabled (has (toString .Values.podDisruptionBudget.maxUnavailable) (list "0" "0%")) }}
 {{- fail "podDisruptionBudget.maxUnavailable is 0: no node could ever be drained; write 1, or a percentage." }}
 {{- end }}
-{{- if and (eq .Values.strategy.type "Recreate") .Values.strategy.rollingUpdate }}
-{{- fail "strategy.type is Recreate, which stops all pods at once, and strategy.rollingUpdate says how to do it one by one: for Recreate write rollingUpdate: null beside it." }}
-{{- end }}
 {{- end }}
 
 {{- define "fibcgi.validateNetwork" -}}
