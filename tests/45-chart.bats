@@ -249,7 +249,7 @@ END
 @test "the notes say how to reach it, in each way that there is" {
     # Helm shows them only with a cluster at hand; so they are put into an object of their own.
     cp -r "$CHART" "$BATS_TEST_TMPDIR/chart"
-    { printf 'kind: Notes\ntext: |\n' && sed 's/^/  /' "$CHART/templates/NOTES.txt"; } >"$BATS_TEST_TMPDIR/chart/templates/notes.yaml"
+    { printf 'kind: Notes\ntext: |\n  NOTES: ' && sed 's/^/  /' "$CHART/templates/NOTES.txt"; } >"$BATS_TEST_TMPDIR/chart/templates/notes.yaml"
     notes() { "$HELM" template fib "$BATS_TEST_TMPDIR/chart" -n shop -s templates/notes.yaml "$@" >"$BATS_TEST_TMPDIR/notes"; }
     says() { grep -qF -- "$1" "$BATS_TEST_TMPDIR/notes" || { cat "$BATS_TEST_TMPDIR/notes" >&2; return 1; }; }
     notes --set cpu=2
