@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 #define ADMIN_NAME "admin"
+#define HTTP_NAME "admin-http"
 
 /* A decimal number and nothing else, at least low. */
 static bool parse_number(const char *text, long low, long *value)
@@ -26,22 +28,31 @@ static unsigned count_names(const char *names)
     return count;
 }
 
-static int take(struct activation *activation, int fd, bool is_admin, const struct log *log)
+/* One of the two that there is one of. */
+static int take_single(int *place, int fd, const char *name, const struct log *log)
 {
-    if (is_admin && activation->admin >= 0) {
-        log_error(log, "two of the passed sockets are named " ADMIN_NAME
-                       " (LISTEN_FDNAMES), but the pool has one socket for "
-                       "admin; give a single ListenStream= to the socket unit with FileDescriptorName=" ADMIN_NAME);
+    if (*place >= 0) {
+        log_error(log,
+                  "two of the passed sockets are named %s (LISTEN_FDNAMES), but the pool has one socket for that; give a "
+                  "single ListenStream= to the socket unit with FileDescriptorName=%s",
+                  name, name);
         return -1;
     }
-    if (!is_admin && activation->work_count == LISTENERS_MAX) {
+    *place = fd;
+    return 0;
+}
+
+static int take(struct activation *activation, int fd, const char *name, const struct log *log)
+{
+    if (strcmp(name, ADMIN_NAME) == 0)
+        return take_single(&activation->admin, fd, name, log);
+    if (strcmp(name, HTTP_NAME) == 0)
+        return take_single(&activation->admin_http, fd, name, log);
+    if (activation->work_count == LISTENERS_MAX) {
         log_error(log, "more than %d sockets for work were passed (LISTEN_FDS); pass fewer", LISTENERS_MAX);
         return -1;
     }
-    if (is_admin)
-        activation->admin = fd;
-    else
-        activation->work[activation->work_count++] = fd;
+    activation->work[activation->work_count++] = fd;
     return 0;
 }
 
@@ -49,8 +60,10 @@ static int take_by_name(struct activation *activation, unsigned count, const cha
 {
     for (unsigned i = 0; i < count; i++) {
         size_t length = strcspn(names, ":");
-        bool is_admin = length == strlen(ADMIN_NAME) && strncmp(names, ADMIN_NAME, length) == 0;
-        if (take(activation, FIRST_FD + (int)i, is_admin, log) != 0)
+        /* What is cut is for work, whatever follows. */
+        char name[sizeof(HTTP_NAME) + 1];
+        snprintf(name, sizeof(name), "%.*s", (int)(length < sizeof(name) ? length : sizeof(name)), names);
+        if (take(activation, FIRST_FD + (int)i, name, log) != 0)
             return -1;
         names += length + (names[length] == ':');
     }
@@ -67,7 +80,7 @@ static int take_by_place(struct activation *activation, unsigned count, const st
         return -1;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (take(activation, FIRST_FD + (int)i, i == 1, log) != 0)
+        if (take(activation, FIRST_FD + (int)i, i == 1 ? ADMIN_NAME : "", log) != 0)
             return -1;
     }
     return 0;
@@ -81,9 +94,9 @@ static int take_all(struct activation *activation, const char *count_text, const
         return -1;
     }
     /* Before the names are counted: no list of them is longer than this. */
-    if (count > LISTENERS_MAX + 1) {
+    if (count > LISTENERS_MAX + 2) {
         log_error(log,
-                  "%ld sockets were passed (LISTEN_FDS), and the pool takes %d for work and one for admin; pass fewer",
+                  "%ld sockets were passed (LISTEN_FDS), and the pool takes %d for work and two for admin; pass fewer",
                   count, LISTENERS_MAX);
         return -1;
     }
@@ -104,7 +117,7 @@ int activation_read(struct activation *activation, const struct log *log)
     long pid;
     int result = 0;
     const char *pid_text = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    *activation = (struct activation){.admin = -1};
+    *activation = (struct activation){.admin = -1, .admin_http = -1};
     if (pid_text != NULL && count != NULL && parse_number(pid_text, 1, &pid) && pid == getpid())
         result = take_all(activation, count, getenv("LISTEN_FDNAMES"), log);
     unsetenv("LISTEN_PID");

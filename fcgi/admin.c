@@ -16,7 +16,7 @@ static void serve_health(const struct scoreboard *board, struct app_response *re
 static void serve_ready(const struct scoreboard *board, struct app_response *response)
 {
     if (atomic_load(&board->master.phase) == PHASE_DRAINING)
-        app_problem(response, 503, "The pool is draining: it takes no new work.", "");
+        app_problem(response, 503, "The pool is draining: send new work elsewhere.", "");
     else if (metrics_workers_up(board) == 0)
         app_problem(response, 503, "No worker is up.", "");
     else

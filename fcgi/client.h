@@ -15,10 +15,7 @@ struct client_ends {
     const char *server_port;
 };
 
-/* Opens what is asked with; not to be shared by processes. Returns its descriptor, or -1 with errno of socket(2). */
-int client_open_lookup(void);
-
-/* True where the client has closed its sending side, or all, which cannot be told apart. False for any connection that is not
+/* lookup: from diag_open. True where the client has closed its sending side, or all, which cannot be told apart. False for any connection that is not
  * found: it is elsewhere, a proxy has put other addresses in, or the kernel cannot be asked. Does not wait. */
 bool client_has_left(int lookup, const struct client_ends *ends);
 

@@ -35,3 +35,12 @@ void clock_stamp(char stamp[static CLOCK_STAMP_SIZE])
     size_t length = strftime(stamp, CLOCK_STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
     snprintf(stamp + length, CLOCK_STAMP_SIZE - length, ".%03uZ", (unsigned)(now.tv_nsec / 1000000) % 1000U);
 }
+
+void clock_date(char date[static CLOCK_DATE_SIZE])
+{
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    strftime(date, CLOCK_DATE_SIZE, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+}

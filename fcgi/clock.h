@@ -1,4 +1,4 @@
-/* clock: the time, as nanoseconds that only grow and as a text for logs. */
+/* clock: the time, as nanoseconds that only grow and as a text for logs and for HTTP. */
 #ifndef FIBCGI_CLOCK_H
 #define FIBCGI_CLOCK_H
 
@@ -21,5 +21,9 @@ double clock_wall_seconds(void);
 #define CLOCK_STAMP_SIZE 32
 /* Writes the time now as RFC 3339 in UTC with milliseconds, 24 characters and a NUL. */
 void clock_stamp(char stamp[static CLOCK_STAMP_SIZE]);
+
+#define CLOCK_DATE_SIZE 30
+/* Writes the time now as HTTP has it (RFC 9110 §5.6.7), 29 characters and a NUL. */
+void clock_date(char date[static CLOCK_DATE_SIZE]);
 
 #endif

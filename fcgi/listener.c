@@ -117,6 +117,11 @@ int listener_set_peers(struct listener *listener, const char *list, const struct
     return 0;
 }
 
+static int set_peers(struct listener *listener, const struct listener_config *config, const struct log *log)
+{
+    return config->is_for_clients ? 0 : listener_set_peers(listener, config->allowed_peers, log);
+}
+
 void listener_check_queue(const struct listener_config *config, const struct log *log)
 {
     int somaxconn = 0;
@@ -266,6 +271,20 @@ static bool is_loopback(const union address *address)
     return (ntohl(address->in.sin_addr.s_addr) >> 24) == 127;
 }
 
+static void tell_who_can_ask(const char *address, const struct listener_config *config, const struct log *log)
+{
+    if (config->is_for_clients)
+        log_info(log,
+                 "tcp:%s answers every host that reaches it: --allowed-peers are web servers and have no meaning "
+                 "there; a firewall or a NetworkPolicy can close it to others",
+                 address);
+    else
+        log_warning(log,
+                    "tcp:%s takes requests from every host that reaches it; name the web servers in "
+                    "FCGI_WEB_SERVER_ADDRS or --allowed-peers",
+                    address);
+}
+
 static int open_tcp(struct listener *listener, const char *text, const struct listener_config *config,
                     const struct log *log)
 {
@@ -283,10 +302,7 @@ static int open_tcp(struct listener *listener, const char *text, const struct li
     if (bind(listener->fd, &address.any, size) != 0 || listen(listener->fd, config->backlog) != 0)
         return -1;
     if (listener->peer_count == 0 && !is_loopback(&address))
-        log_warning(log,
-                    "tcp:%s takes requests from every host that reaches it; name the web servers in "
-                    "FCGI_WEB_SERVER_ADDRS or --allowed-peers",
-                    text);
+        tell_who_can_ask(text, config, log);
     return 0;
 }
 
@@ -326,7 +342,7 @@ int listener_open(struct listener *listener, const char *address, const struct l
         errno = EINVAL;
         return -1;
     }
-    if (listener_set_peers(listener, config->allowed_peers, log) != 0)
+    if (set_peers(listener, config, log) != 0)
         return -1;
     int result = starts_with(address, UNIX_PREFIX) ? open_unix(listener, address + strlen(UNIX_PREFIX), config, log)
                                                    : open_tcp(listener, address + strlen(TCP_PREFIX), config, log);
@@ -378,7 +394,7 @@ int listener_inherit(struct listener *listener, int fd, const struct listener_co
         errno = ENOTSOCK;
         return -1;
     }
-    if (listener_set_peers(listener, config->allowed_peers, log) != 0)
+    if (set_peers(listener, config, log) != 0)
         return -1;
     if (getsockname(fd, &own.any, &size) != 0)
         return -1;

@@ -19,6 +19,7 @@ struct listener_config {
     mode_t socket_mode;            /* of a Unix socket */
     struct sandbox_identity owner; /* of a Unix socket */
     const char *allowed_peers;     /* TCP: comma-separated addresses (FastCGI 1.0 §3.2); NULL or "": everybody */
+    bool is_for_clients;           /* not for web servers: allowed_peers has no meaning there */
 };
 
 struct listener {

@@ -10,11 +10,14 @@
 
 #include "cgroup.h"
 #include "clock.h"
+#include "diag.h"
 #include "metrics.h"
 
 #define LIMIT_INTERVAL_NS CLOCK_NS_PER_S
 /* The master learns nothing when a worker is up; it looks this often while somebody waits for that. */
 #define READY_STEP_NS (10 * CLOCK_NS_PER_MS)
+/* How often is looked whether the web server has left. */
+#define FRONT_STEP_NS (50 * CLOCK_NS_PER_MS)
 /* What killing, collecting the dead and starting others takes at the most, on a busy machine. */
 #define KILL_TIME_NS (10 * CLOCK_NS_PER_S)
 
@@ -22,8 +25,10 @@ struct master {
     const struct master_config *config;
     struct pool pool;
     int signals;
+    int diag; /* -1: none */
     uint64_t next_limit_ns;
-    uint64_t drain_deadline_ns; /* 0: not draining */
+    uint64_t drain_deadline_ns; /* 0: no drain has been asked for */
+    uint64_t next_front_ns;     /* when to look again whether the web server has left; 0: no drain waits for that */
     bool is_stopping;           /* every process has been killed */
     bool was_cut_short;
 };
@@ -69,17 +74,60 @@ static void follow_cpu_limit(struct master *master)
     pool_resize(&master->pool, workers);
 }
 
-static void begin_drain(struct master *master, const char *signal_name)
+static void begin_drain(struct master *master, const char *why)
 {
     bool leaves_queue = master->config->listener_count > 0 && master->config->listeners[0].is_inherited;
-    log_info(master->config->log, "%s: draining, what is %s is answered%s", signal_name,
+    log_info(master->config->log, "%s: draining, what is %s is answered%s", why,
              leaves_queue ? "running" : "queued and running",
              leaves_queue ? ", what is queued waits for the next pool on the socket" : "");
-    master->drain_deadline_ns = clock_now_ns() + master->config->drain_timeout_ns;
-    atomic_store(&board_of(master)->phase, PHASE_DRAINING);
+    master->next_front_ns = 0;
     for (unsigned i = 0; i < master->config->listener_count; i++)
         listener_stop_intake(&master->config->listeners[i]);
     pool_drain(&master->pool);
+}
+
+/* Returns how many sockets of the web server's port are open; -1 where that cannot be told, which is logged. */
+static int count_front(struct master *master)
+{
+    if (master->diag < 0)
+        master->diag = diag_open();
+    int count = master->diag >= 0 ? diag_count_on_port(master->diag, master->config->drain_after) : -1;
+    if (count < 0)
+        log_warning(master->config->log,
+                    "--drain-after: cannot ask who is on port %u (sock_diag): %s; a drain does not wait for them",
+                    master->config->drain_after, strerror(errno));
+    return count;
+}
+
+/* The drain begins when the web server has nobody left who could still ask for something; or at once. */
+static void begin_leaving(struct master *master, const char *signal_name)
+{
+    uint64_t now_ns = clock_now_ns();
+    master->drain_deadline_ns = now_ns + master->config->drain_timeout_ns;
+    atomic_store(&board_of(master)->phase, PHASE_DRAINING);
+    if (master->config->drain_after == 0 || count_front(master) <= 0) {
+        begin_drain(master, signal_name);
+        return;
+    }
+    log_info(master->config->log,
+             "%s: /readyz says no; serving on until nobody listens on port %u and its connections have ended", signal_name,
+             master->config->drain_after);
+    master->next_front_ns = now_ns + FRONT_STEP_NS;
+}
+
+/* Returns when to be called again. */
+static uint64_t watch_front(struct master *master, uint64_t now_ns)
+{
+    if (master->next_front_ns == 0)
+        return UINT64_MAX;
+    if (now_ns < master->next_front_ns)
+        return master->next_front_ns;
+    if (count_front(master) <= 0) {
+        begin_drain(master, "the web server has left");
+        return UINT64_MAX;
+    }
+    master->next_front_ns = now_ns + FRONT_STEP_NS;
+    return master->next_front_ns;
 }
 
 static void stop_now(struct master *master, const char *why)
@@ -87,7 +135,21 @@ static void stop_now(struct master *master, const char *why)
     log_warning(master->config->log, "%s: stopping at once", why);
     master->was_cut_short = master->drain_deadline_ns != 0;
     master->is_stopping = true;
+    master->next_front_ns = 0;
     pool_kill(&master->pool);
+}
+
+/* Also while it waits for the web server to leave. */
+static bool is_serving(const struct master *master)
+{
+    return (master->drain_deadline_ns == 0 && !master->is_stopping) || master->next_front_ns != 0;
+}
+
+static const char *describe_phase(const struct master *master)
+{
+    if (master->next_front_ns != 0)
+        return "waiting for the web server to leave";
+    return master->drain_deadline_ns != 0 ? "draining" : "serving";
 }
 
 static void log_status(struct master *master)
@@ -99,7 +161,7 @@ static void log_status(struct master *master)
     for (size_t i = 0; i < RESTART_CAUSES; i++)
         restarts += counter_read(&board->master.restarts[i]);
     log_info(master->config->log, "status: %s, %u of %u workers up, %" PRIu64 " requests, %" PRIu64 " restarts",
-             master->drain_deadline_ns != 0 ? "draining" : "serving", metrics_workers_up(board), master->pool.wanted,
+             describe_phase(master), metrics_workers_up(board), master->pool.wanted,
              requests, restarts);
 }
 
@@ -123,7 +185,7 @@ static void handle_signal(struct master *master, uint32_t number)
     case SIGTERM:
     case SIGINT:
         if (master->drain_deadline_ns == 0 && !master->is_stopping)
-            begin_drain(master, number == SIGTERM ? "SIGTERM" : "SIGINT");
+            begin_leaving(master, number == SIGTERM ? "SIGTERM" : "SIGINT");
         else
             stop_now(master, "a second signal");
         break;
@@ -162,7 +224,7 @@ static const char *activity_in(const struct master *master, enum notify_phase ph
     if (master->is_stopping)
         return "stopping at once: ";
     if (phase == NOTIFY_STOPPING)
-        return "draining: ";
+        return master->next_front_ns != 0 ? "waiting for the web server to leave: " : "draining: ";
     return phase == NOTIFY_RELOADING ? "replacing the workers: " : "";
 }
 
@@ -198,6 +260,11 @@ static uint64_t tell_manager(struct master *master, uint64_t now_ns)
     return !is_settled && now_ns + READY_STEP_NS < next_ns ? now_ns + READY_STEP_NS : next_ns;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void wait_for_signals(struct master *master, uint64_t until_ns)
 {
     struct pollfd wanted = {.fd = master->signals, .events = POLLIN};
@@ -207,31 +274,39 @@ static void wait_for_signals(struct master *master, uint64_t until_ns)
         handle_signal(master, info.ssi_signo);
 }
 
-static uint64_t do_what_is_due(struct master *master)
+/* Follows the CPU limit while it serves, and ends a drain that takes too long. Returns when there may be something to do again. */
+static uint64_t keep_time(struct master *master, uint64_t now_ns)
 {
-    uint64_t now_ns = clock_now_ns();
-    if (master->drain_deadline_ns == 0 && now_ns >= master->next_limit_ns) {
+    if (is_serving(master) && now_ns >= master->next_limit_ns) {
         follow_cpu_limit(master);
         master->next_limit_ns = now_ns + LIMIT_INTERVAL_NS;
     }
     if (master->drain_deadline_ns != 0 && now_ns >= master->drain_deadline_ns && !master->is_stopping)
         stop_now(master, "--drain-timeout has passed");
-    uint64_t next_ns = pool_tick(&master->pool, now_ns);
-    uint64_t timer_ns = master->drain_deadline_ns != 0 ? master->drain_deadline_ns : master->next_limit_ns;
-    uint64_t tell_ns = tell_manager(master, now_ns);
-    if (timer_ns < next_ns && timer_ns > now_ns)
-        next_ns = timer_ns;
-    return tell_ns < next_ns ? tell_ns : next_ns;
+    uint64_t next_ns = is_serving(master) ? master->next_limit_ns : UINT64_MAX;
+    return master->drain_deadline_ns > now_ns ? earlier(next_ns, master->drain_deadline_ns) : next_ns;
+}
+
+static uint64_t do_what_is_due(struct master *master)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t next_ns = keep_time(master, now_ns);
+    next_ns = earlier(next_ns, watch_front(master, now_ns));
+    next_ns = earlier(next_ns, pool_tick(&master->pool, now_ns));
+    return earlier(next_ns, tell_manager(master, now_ns));
 }
 
 enum master_end master_run(const struct master_config *config)
 {
-    struct master master = {.config = config};
+    struct master master = {.config = config, .diag = -1};
     sigset_t set;
     wanted_signals(&set);
     master.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (master.signals < 0)
         return MASTER_FAILED;
+    /* Said now what will be missed then; and what is open now needs no descriptor then. */
+    if (config->drain_after != 0)
+        count_front(&master);
     pool_init(&master.pool, &config->pool);
     board_of(&master)->started_at = clock_wall_seconds();
     uint64_t next_ns = do_what_is_due(&master);
@@ -241,6 +316,8 @@ enum master_end master_run(const struct master_config *config)
         next_ns = do_what_is_due(&master);
     }
     close(master.signals);
+    if (master.diag >= 0)
+        close(master.diag);
     log_info(config->log, master.was_cut_short ? "stopped before the drain was done" : "stopped");
     return master.was_cut_short ? MASTER_CUT_SHORT : MASTER_DONE;
 }

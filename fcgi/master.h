@@ -17,6 +17,7 @@ struct master_config {
     unsigned listener_count;
     unsigned fixed_workers; /* 0: as many as the CPU limit asks for, followed while it changes */
     uint64_t drain_timeout_ns;
+    uint16_t drain_after; /* TCP port: a drain waits until nobody is there any more; 0: for nobody */
 };
 
 enum master_end {
@@ -28,7 +29,7 @@ enum master_end {
 /* Blocks the signals that the master reads. Call before anything else can send one; old gets the mask for children. */
 void master_block_signals(sigset_t *old);
 
-/* Runs the pool until a signal ends it. SIGTERM, SIGINT: drain, the second one stops at once; SIGQUIT: stop at once;
+/* Runs the pool until a signal ends it. SIGTERM, SIGINT: drain, once the web server has left, the second one stops at once; SIGQUIT: stop at once;
  * SIGHUP: replace the workers one by one; SIGUSR1: reopen the log; SIGUSR2: log the status. The service manager is told that
  * the pool is ready once a worker is up. */
 enum master_end master_run(const struct master_config *config);

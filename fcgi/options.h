@@ -21,6 +21,7 @@ struct options {
     long long mode; /* enum options_mode */
     const char *listen;
     const char *admin_listen;
+    const char *admin_http;
     long long socket_mode;
     const char *socket_owner;
     const char *socket_group;
@@ -33,6 +34,7 @@ struct options {
     long long write_timeout_ms;
     long long idle_timeout_ms;
     long long drain_timeout_ms;
+    long long drain_after; /* TCP port; 0: none */
     long long max_params_bytes;
     long long max_params_count;
     long long max_body_bytes;

@@ -340,7 +340,14 @@ static bool is_lost_file(const struct pool *pool, int fd)
     if (length < (ssize_t)strlen(FILE_NAME) || memcmp(name, FILE_NAME, strlen(FILE_NAME)) != 0)
         return false;
     return !belongs_to_worker(pool, fd) && !connections_refer_to(pool->config.work.connections, fd) &&
-           !connections_refer_to(pool->config.admin.connections, fd);
+           !connections_refer_to(pool->config.admin.connections, fd) &&
+           (pool->config.httpd == NULL || !httpd_refers_to(pool->config.httpd, fd));
+}
+
+/* What nobody goes on with: such a file, or a connection over HTTP, whose peer asks again. */
+static bool is_lost(const struct pool *pool, int fd)
+{
+    return is_lost_file(pool, fd) || (pool->config.httpd != NULL && httpd_has_lost(pool->config.httpd, fd));
 }
 
 static void adopt_if_unheld(struct pool *pool, const struct pool_service *service, int fd, uint64_t now_ns)
@@ -362,16 +369,16 @@ static bool adopt_unheld(struct pool *pool, uint64_t now_ns)
         return false;
     while ((entry = readdir(folder)) != NULL) {
         int fd = (int)strtol(entry->d_name, NULL, 10);
-        bool is_lost = fd > STDERR_FILENO && is_lost_file(pool, fd);
+        bool was_lost = fd > STDERR_FILENO && is_lost(pool, fd);
         if (fd <= STDERR_FILENO ||
-            (!is_lost && !is_unheld(&pool->config.work, fd) && !is_unheld(&pool->config.admin, fd)))
+            (!was_lost && !is_unheld(&pool->config.work, fd) && !is_unheld(&pool->config.admin, fd)))
             continue;
         /* It was there before this second look: whoever lives has noted by now what it opened. */
         if (is_anybody_opening(pool)) {
             is_quiet = false;
             break;
         }
-        if (is_lost && is_lost_file(pool, fd))
+        if (was_lost && is_lost(pool, fd))
             close(fd);
         adopt_if_unheld(pool, &pool->config.work, fd, now_ns);
         adopt_if_unheld(pool, &pool->config.admin, fd, now_ns);
@@ -419,6 +426,9 @@ static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
     worker->pid = 0;
     atomic_store(&pool->config.board->master.pids[slot], 0);
     death.was_serving = settle_estate(pool, slot, now_ns);
+    /* Who left as told has left its peers to its successor. */
+    if (is_admin(slot) && pool->config.httpd != NULL && death.cause != RESTART_ROLL)
+        httpd_hang_up(pool->config.httpd);
     if (death.cause != RESTART_ROLL && death.cause != RESTART_MAX_REQUESTS) {
         pool->scan_at_ns = now_ns;
         pool->scan_until_ns = now_ns + SCAN_TIME_NS;

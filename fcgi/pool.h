@@ -38,6 +38,7 @@ struct pool_config {
     bool watches_clients;
     struct pool_service work;
     struct pool_service admin;
+    const struct httpd_table *httpd; /* where the admin worker answers over HTTP; NULL: nowhere */
     struct record_limits limits;
     uint64_t read_timeout_ns; /* for a whole request */
     /* Becomes the worker (or the admin worker, or the acceptor) of that slot, in the new process; never returns. */

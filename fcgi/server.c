@@ -13,9 +13,9 @@
 #include "admin.h"
 #include "cgi.h"
 #include "cgroup.h"
-#include "client.h"
 #include "clock.h"
 #include "confine.h"
+#include "diag.h"
 #include "master.h"
 #include "notify.h"
 #include "options.h"
@@ -36,6 +36,8 @@ struct program {
     struct listener listeners[LISTENERS_MAX];
     unsigned listener_count;
     struct listener admin_listener;
+    struct listener http_listener;
+    struct httpd_table httpd;
     struct scoreboard *board;
     struct connections connections;
     struct connections admin_connections;
@@ -82,7 +84,8 @@ static enum options_mode find_mode(const struct program *program)
         return (enum options_mode)options->mode;
     if (is_cgi_request())
         return MODE_CGI;
-    if (options->listen != NULL || program->activation.work_count > 0 || program->activation.admin >= 0)
+    if (options->listen != NULL || program->activation.work_count > 0 || program->activation.admin >= 0 ||
+        program->activation.admin_http >= 0)
         return MODE_POOL;
     return listener_is_listening(STDIN_FILENO) ? MODE_SPAWNED : MODE_AUTO;
 }
@@ -108,6 +111,17 @@ static uint64_t with_jitter(long long max_requests)
     if (max_requests == 0 || getrandom(&random, sizeof(random), 0) != sizeof(random))
         return (uint64_t)max_requests;
     return (uint64_t)max_requests - random % ((uint64_t)max_requests / 10 + 1);
+}
+
+/* Over FastCGI. */
+static unsigned admin_listener_count(const struct program *program)
+{
+    return program->admin_listener.fd >= 0 ? 1 : 0;
+}
+
+static const struct httpd_table *httpd_of(const struct program *program)
+{
+    return program->http_listener.fd >= 0 ? &program->httpd : NULL;
 }
 
 static struct exchange_config exchange_config_for(struct program *program, unsigned slot)
@@ -136,7 +150,8 @@ static struct worker_config worker_config_for(struct program *program, unsigned 
         .exchange = exchange_config_for(program, slot),
         .confinement = is_admin ? &program->admin_confinement : &program->confinement,
         .listeners = is_admin ? &program->admin_listener : program->listeners,
-        .listener_count = is_admin ? 1 : program->listener_count,
+        .listener_count = is_admin ? admin_listener_count(program) : program->listener_count,
+        .httpd = is_admin ? httpd_of(program) : NULL,
         .files = *files,
         .order = &program->board->master.orders[slot],
         .is_acceptor = slot == SCOREBOARD_ACCEPTOR,
@@ -271,7 +286,9 @@ static int open_work_listeners(struct program *program, const struct listener_co
         log_error(&program->log,
                   "there is no socket to serve: file descriptor 0 is not a listening socket%s; give "
                   "--listen, or start it from a web server or a systemd socket",
-                  program->activation.admin >= 0 ? ", and the only one that was passed is for admin" : "");
+                  program->activation.admin >= 0 || program->activation.admin_http >= 0
+                      ? ", and what was passed is for admin"
+                      : "");
         errno = EINVAL;
         return -1;
     }
@@ -281,11 +298,21 @@ static int open_work_listeners(struct program *program, const struct listener_co
 
 static int open_admin_listener(struct program *program, const struct listener_config *config)
 {
-    program->admin_listener.fd = -1;
     if (program->options.admin_listen != NULL)
         return listener_open(&program->admin_listener, program->options.admin_listen, config, &program->log);
     if (program->activation.admin >= 0)
         return listener_inherit(&program->admin_listener, program->activation.admin, config, &program->log);
+    return 0;
+}
+
+static int open_http_listener(struct program *program, const struct listener_config *config)
+{
+    struct listener_config http = *config;
+    http.is_for_clients = true;
+    if (program->options.admin_http != NULL)
+        return listener_open(&program->http_listener, program->options.admin_http, &http, &program->log);
+    if (program->activation.admin_http >= 0)
+        return listener_inherit(&program->http_listener, program->activation.admin_http, &http, &program->log);
     return 0;
 }
 
@@ -298,6 +325,8 @@ static int check_activation(const struct program *program)
         option = "--listen";
     else if (options->admin_listen != NULL && program->activation.admin >= 0)
         option = "--admin-listen";
+    else if (options->admin_http != NULL && program->activation.admin_http >= 0)
+        option = "--admin-http";
     if (option == NULL)
         return 0;
     log_error(&program->log,
@@ -313,10 +342,16 @@ static int check_activation(const struct program *program)
 #define WORK_RESERVE 128
 #define ADMIN_RESERVE 32
 
-static int work_reserve(const struct options *options)
+static int admin_reserve(const struct program *program)
 {
-    int workers = options->workers > 0 ? (int)options->workers : (int)cgroup_cpus_allowed();
-    return WORK_RESERVE + workers * WORKER_FILES;
+    return ADMIN_RESERVE + (httpd_of(program) != NULL ? HTTPD_CONNECTIONS_MAX : 0);
+}
+
+static int work_reserve(const struct program *program)
+{
+    long long fixed = program->options.workers;
+    int workers = fixed > 0 ? (int)fixed : (int)cgroup_cpus_allowed();
+    return WORK_RESERVE - ADMIN_RESERVE + admin_reserve(program) + workers * WORKER_FILES;
 }
 
 static int create_shared_memory(struct program *program)
@@ -326,8 +361,9 @@ static int create_shared_memory(struct program *program)
     program->board = scoreboard_create();
     uint64_t kept_bytes = (uint64_t)program->options.max_kept_bytes;
     if (program->board != NULL &&
-        connections_create(&program->connections, work_reserve(&program->options), kept_bytes) == 0 &&
-        connections_create(&program->admin_connections, ADMIN_RESERVE, kept_bytes) == 0) {
+        connections_create(&program->connections, work_reserve(program), kept_bytes) == 0 &&
+        connections_create(&program->admin_connections, admin_reserve(program), kept_bytes) == 0 &&
+        (httpd_of(program) == NULL || httpd_create(&program->httpd, &program->http_listener) == 0)) {
         program->connections.slot = CONNECTIONS_MASTER;
         program->admin_connections.slot = CONNECTIONS_MASTER;
         return 0;
@@ -375,7 +411,6 @@ static int prepare_pool(struct program *program)
     struct listener_config config;
     struct sandbox_identity identity;
     const struct options *options = &program->options;
-    program->admin_listener.fd = -1;
     if (find_listener_config(program, &config) != 0 ||
         find_identity(program, options->user, options->group, "--user, --group", &identity) != 0)
         return -1;
@@ -386,7 +421,8 @@ static int prepare_pool(struct program *program)
     /* The queue of a passed socket is whose socket it is. */
     if (options->listen != NULL)
         listener_check_queue(&config, &program->log);
-    if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0)
+    if (open_work_listeners(program, &config) != 0 || open_admin_listener(program, &config) != 0 ||
+        open_http_listener(program, &config) != 0)
         return -1;
     if (create_shared_memory(program) != 0 || prepare_confinement(program) != 0)
         return -1;
@@ -396,7 +432,7 @@ static int prepare_pool(struct program *program)
 /* The pool does without. */
 static void check_lookup(const struct program *program)
 {
-    int lookup = program->options.watch_clients != 0 ? client_open_lookup() : -1;
+    int lookup = program->options.watch_clients != 0 ? diag_open() : -1;
     if (lookup >= 0)
         close(lookup);
     else if (program->options.watch_clients != 0)
@@ -405,16 +441,24 @@ static void check_lookup(const struct program *program)
                  strerror(errno));
 }
 
+static const char *name_of(const char *address, int passed)
+{
+    if (address != NULL)
+        return address;
+    return passed >= 0 ? "the socket it was given" : "none";
+}
+
 static void announce(const struct program *program)
 {
     const struct options *options = &program->options;
     char given[48] = "the socket it was given";
     if (program->listener_count > 1)
         snprintf(given, sizeof(given), "the %u sockets it was given", program->listener_count);
-    const char *admin = program->activation.admin >= 0 ? "the socket it was given" : "none";
-    log_info(&program->log, "fibcgi " FIBCGI_VERSION " serves %s on %s, admin on %s", program->app->name,
+    log_info(&program->log, "fibcgi " FIBCGI_VERSION " serves %s on %s, admin on %s%s%s", program->app->name,
              options->listen != NULL ? options->listen : given,
-             options->admin_listen != NULL ? options->admin_listen : admin);
+             name_of(options->admin_listen, program->activation.admin),
+             httpd_of(program) != NULL ? ", and over HTTP on " : "",
+             httpd_of(program) != NULL ? name_of(options->admin_http, program->activation.admin_http) : "");
 }
 
 static enum exit_status run_master(struct program *program)
@@ -424,11 +468,12 @@ static enum exit_status run_master(struct program *program)
         .pool = {.board = program->board,
                  .log = &program->log,
                  .request_timeout_ns = ms_to_ns(options->request_timeout_ms),
-                 .has_admin = program->admin_listener.fd >= 0,
+                 .has_admin = admin_listener_count(program) > 0 || httpd_of(program) != NULL,
                  .has_acceptor = options->queue_limit > 0,
                  .watches_clients = options->watch_clients != 0,
                  .work = {program->listeners, program->listener_count, &program->connections},
-                 .admin = {&program->admin_listener, program->admin_listener.fd >= 0, &program->admin_connections},
+                 .admin = {&program->admin_listener, admin_listener_count(program), &program->admin_connections},
+                 .httpd = httpd_of(program),
                  .limits = limits_of(options),
                  .read_timeout_ns = ms_to_ns(options->read_timeout_ms),
                  .run = run_worker,
@@ -439,6 +484,7 @@ static enum exit_status run_master(struct program *program)
         .listener_count = program->listener_count,
         .fixed_workers = (unsigned)options->workers,
         .drain_timeout_ns = ms_to_ns(options->drain_timeout_ms),
+        .drain_after = (uint16_t)options->drain_after,
     };
     title_set("fibcgi: master");
     announce(program);
@@ -467,6 +513,7 @@ static enum exit_status run_pool(struct program *program)
     for (unsigned i = 0; i < program->listener_count; i++)
         listener_close(&program->listeners[i]);
     listener_close(&program->admin_listener);
+    listener_close(&program->http_listener);
     notify_close(&program->notify);
     return status;
 }
@@ -547,25 +594,29 @@ static enum exit_status run_mode(struct program *program, enum options_mode mode
     case MODE_POOL:
         return run_pool(program);
     default:
-        if (program->options.admin_listen != NULL)
-            log_error(&program->log,
-                      "--admin-listen alone is no pool: give --listen, where it takes requests, as well");
+        if (program->options.admin_listen != NULL || program->options.admin_http != NULL)
+            log_error(&program->log, "%s alone is no pool: give --listen, where it takes requests, as well",
+                      program->options.admin_listen != NULL ? "--admin-listen" : "--admin-http");
         else
             options_print_usage(stderr);
         return EXIT_USAGE;
     }
 }
 
-/* Whether an address comes in the list more than once, or in the other list, too. */
-static bool is_twice(const char *address, const char *list, const char *other)
+static unsigned count_in(const char *list, const char *address)
 {
     char found[ADDRESS_MAX];
     unsigned times = 0;
     while (list != NULL && next_address(&list, found, sizeof(found)))
         times += strcmp(address, found) == 0;
-    while (other != NULL && next_address(&other, found, sizeof(found)))
-        times += strcmp(address, found) == 0;
-    return times > 1;
+    return times;
+}
+
+static bool is_twice(const struct options *options, const char *address)
+{
+    return count_in(options->listen, address) + count_in(options->admin_listen, address) +
+               count_in(options->admin_http, address) >
+           1;
 }
 
 static int check_addresses(const struct program *program, const char *option, const char *list, unsigned most)
@@ -584,7 +635,7 @@ static int check_addresses(const struct program *program, const char *option, co
             log_error(&program->log, "cannot listen on \"%s\": %s", address, wrong);
             return -1;
         }
-        if (is_twice(address, program->options.listen, program->options.admin_listen)) {
+        if (is_twice(&program->options, address)) {
             log_error(&program->log, "%s: \"%s\" is given twice; give each address once", option, address);
             return -1;
         }
@@ -601,6 +652,7 @@ static int check_configuration(struct program *program)
     struct confine_means means;
     if (check_addresses(program, "--listen", options->listen, LISTENERS_MAX) != 0 ||
         check_addresses(program, "--admin-listen", options->admin_listen, 1) != 0 ||
+        check_addresses(program, "--admin-http", options->admin_http, 1) != 0 ||
         listener_set_peers(&peers, options->allowed_peers, &program->log) != 0) {
         errno = EINVAL;
         return -1;
@@ -709,6 +761,7 @@ int server_main(int argc, char **argv, const struct app *app)
     static struct program program;
     char error[OPTIONS_ERROR_MAX];
     program.app = app;
+    program.admin_listener.fd = program.http_listener.fd = -1;
     open_standard_descriptors();
     log_open(&program.log, NULL);
     program.log.bare = true;

@@ -8,15 +8,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "client.h"
 #include "clock.h"
+#include "diag.h"
 #include "outbox.h"
 
 #define DRAIN_STEP_MS 50
 #define SWEEP_STEP_MS 50
 #define ACCEPT_PAUSE_MS 10
-/* All that a worker can wait for: its listeners, what is parked, who waits or was refused, its signals. */
-#define EVENTS_MAX (LISTENERS_MAX + 4)
+/* All that a worker can wait for: its listeners, what is parked, who waits or was refused, who asks over HTTP, its signals. */
+#define EVENTS_MAX (LISTENERS_MAX + 5)
 /* How many older connections are set aside, at most, to get at the newest. */
 #define BURST_MAX 256
 /* The web server decides how long a request may wait for a worker. */
@@ -27,6 +27,7 @@ struct worker {
     struct exchange_config exchange_config;
     struct exchange exchange;
     struct connections *connections;
+    struct httpd httpd;
     unsigned turn; /* among events that are there at the same time */
 };
 
@@ -42,7 +43,7 @@ int worker_open_files(struct worker_files *files, const struct record_limits *li
         .outbox = outbox_make_file(),
         .events = epoll_create1(EPOLL_CLOEXEC),
         .signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK),
-        .lookup = (needs & WORKER_LOOKS_AT_CLIENTS) != 0 ? client_open_lookup() : -1,
+        .lookup = (needs & WORKER_LOOKS_AT_CLIENTS) != 0 ? diag_open() : -1,
     };
     if (files->inbox >= 0 && files->outbox >= 0 && files->events >= 0 && files->signals >= 0)
         return 0;
@@ -84,12 +85,26 @@ static int watch_all(struct worker *worker)
         return -1;
     if (config->is_acceptor && watch(worker, worker->connections->refused, EPOLLIN) != 0)
         return -1;
+    if (config->httpd != NULL && watch(worker, config->httpd->events, EPOLLIN) != 0)
+        return -1;
     /* Exclusive: one connection wakes one of the workers that wait, not all. */
     for (unsigned i = 0; i < config->listener_count && takes_new(config); i++) {
         if (watch(worker, config->listeners[i].fd, EPOLLIN | EPOLLEXCLUSIVE) != 0)
             return -1;
     }
     return 0;
+}
+
+static struct httpd_config httpd_config_of(const struct worker_config *config)
+{
+    return (struct httpd_config){
+        .table = config->httpd,
+        .app = config->exchange.app,
+        .context = config->exchange.context,
+        .slot = config->exchange.slot,
+        .read_timeout_ns = config->exchange.read_timeout_ns,
+        .write_timeout_ns = config->exchange.write_timeout_ns,
+    };
 }
 
 static int open_all(struct worker *worker, const struct worker_config *config)
@@ -103,7 +118,9 @@ static int open_all(struct worker *worker, const struct worker_config *config)
     worker->exchange_config.order = config->order;
     worker->connections->is_opening = &config->exchange.slot->is_opening;
     worker->connections->short_count = &config->exchange.slot->refused[REFUSED_SHORT];
-    if (exchange_open(&worker->exchange, &worker->exchange_config) != 0 || watch_all(worker) != 0)
+    const struct httpd_config httpd_config = httpd_config_of(config);
+    if (exchange_open(&worker->exchange, &worker->exchange_config) != 0 ||
+        httpd_open(&worker->httpd, &httpd_config) != 0 || watch_all(worker) != 0)
         return -1;
     const struct app *app = config->exchange.app;
     if (app->open != NULL && !config->is_acceptor && app->open(config->exchange.context) != 0)
@@ -243,6 +260,13 @@ static void serve_next(struct worker *worker, const struct listener *listener)
         serve_new(worker, listener);
 }
 
+static void serve_http(struct worker *worker)
+{
+    int error = httpd_work(&worker->httpd);
+    if (error != 0)
+        pause_accepting(worker, error);
+}
+
 static void read_signals(struct worker *worker)
 {
     struct signalfd_siginfo info;
@@ -274,20 +298,25 @@ static int choose(struct worker *worker, const struct epoll_event *ready, unsign
     return chosen;
 }
 
-/* Waits for events and does what one of them asks for. */
-static void wait_and_work(struct worker *worker, int timeout_ms)
+/* Gives up the peers whose time is over, but for those that the master gives up in a pool. Returns for how long there may be
+ * nothing to do, at most timeout_ms; -1: no matter how long. */
+static int sweep(struct worker *worker, int timeout_ms)
 {
     const struct worker_config *config = worker->config;
-    struct epoll_event ready[EVENTS_MAX];
-    /* In a pool the master gives up the connections whose time is over. */
     if (config->is_alone && connections_left(worker->connections) > 0) {
         connections_sweep(worker->connections, clock_now_ns());
-        timeout_ms = SWEEP_STEP_MS;
+        return SWEEP_STEP_MS;
     }
-    int count = epoll_wait(config->files.events, ready, EVENTS_MAX, timeout_ms);
-    if (count < 1)
-        return;
-    int chosen = choose(worker, ready, (unsigned)count);
+    if (config->httpd == NULL)
+        return timeout_ms;
+    uint64_t now_ns = clock_now_ns();
+    uint64_t next_ns = httpd_sweep(&worker->httpd, now_ns);
+    return next_ns != UINT64_MAX ? clock_ms_until(next_ns, now_ns) : timeout_ms;
+}
+
+static void work_on(struct worker *worker, int chosen)
+{
+    const struct worker_config *config = worker->config;
     const struct listener *listener = listener_of(config, chosen);
     if (listener != NULL)
         serve_next(worker, listener);
@@ -297,8 +326,19 @@ static void wait_and_work(struct worker *worker, int timeout_ms)
         serve_waiting(worker);
     else if (chosen == worker->connections->refused)
         serve_refused(worker);
+    else if (config->httpd != NULL && chosen == config->httpd->events)
+        serve_http(worker);
     else if (chosen == config->files.signals)
         read_signals(worker);
+}
+
+/* Waits for events and does what one of them asks for. */
+static void wait_and_work(struct worker *worker, int timeout_ms)
+{
+    struct epoll_event ready[EVENTS_MAX];
+    int count = epoll_wait(worker->config->files.events, ready, EVENTS_MAX, sweep(worker, timeout_ms));
+    if (count > 0)
+        work_on(worker, choose(worker, ready, (unsigned)count));
 }
 
 static bool has_reached_its_end(const struct worker *worker)
@@ -369,6 +409,7 @@ enum worker_exit worker_run(const struct worker_config *config)
     }
     bool has_drained = config->is_acceptor || drain(&worker);
     exchange_close(&worker.exchange);
+    httpd_close(&worker.httpd);
     if (worker.exchange.is_broken)
         return WORKER_FAILED;
     if (!has_drained)

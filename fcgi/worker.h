@@ -4,6 +4,7 @@
 
 #include "confine.h"
 #include "exchange.h"
+#include "httpd.h"
 #include "listener.h"
 
 /* How a worker's process exits; anything else is a failure. */
@@ -25,6 +26,7 @@ struct worker_config {
     const struct confinement *confinement;
     const struct listener *listeners; /* listener_count of them; connections are taken from each in turn */
     unsigned listener_count;
+    const struct httpd_table *httpd; /* the same application is answered over HTTP there, too; NULL: nowhere */
     struct worker_files files;
     _Atomic uint32_t *order;   /* enum slot_order; set by the master, or by this worker's own SIGTERM */
     bool is_alone;             /* spawned, without a master: SIGTERM and SIGINT mean ORDER_DRAIN */

@@ -189,11 +189,13 @@ kept_load_lost_nothing() {
     }
     refused work 1 --listen "unix:$SOCKET" && [[ $stderr == *'--listen names another'*'leave that option'* ]]
     refused work:admin 2 --admin-listen "unix:$ADMIN" && [[ $stderr == *'--admin-listen names another'* ]]
-    refused admin 1 && [[ $stderr == *'the only one that was passed is for admin'*'--listen'* ]]
+    refused work:admin-http 2 --admin-http tcp:127.0.0.1:9 && [[ $stderr == *'--admin-http names another'* ]]
+    refused admin 1 && [[ $stderr == *'what was passed is for admin'*'--listen'* ]]
     refused admin:work:admin 3 && [[ $stderr == *'two of the passed sockets are named admin'* ]]
     refused work:work 3 && [[ $stderr == *'does not have the 3 names'* ]]
     refused a:b:c:d:e:f:g:h:i 9 && [[ $stderr == *'more than 8 sockets for work'* ]]
-    refused a:b:c:d:e:f:g:h:i:admin 10 && [[ $stderr == *'10 sockets were passed'* ]]
+    refused admin-http:work:admin-http 3 && [[ $stderr == *'two of the passed sockets are named admin-http'* ]]
+    refused a:b:c:d:e:f:g:h:i:admin:admin-http 11 && [[ $stderr == *'11 sockets were passed'* ]]
 }
 
 @test "systemd-socket-activate starts the pool with the first request, which is answered" {

@@ -82,23 +82,25 @@ static void the_one_named_admin_is_for_admin_wherever_it_stands_and_all_others_f
     static const struct {
         const char *count, *names;
         unsigned work_count;
-        int first, admin;
+        int first, admin, admin_http;
     } cases[] = {
-        {"1", "work", 1, 3, -1},
-        {"1", "", 1, 3, -1},
-        {"2", "fibcgi.socket:fibcgi.socket", 2, 3, -1},
-        {"3", "admin:work:work", 2, 4, 3},
-        {"3", "work:admin:work", 2, 3, 4},
-        {"3", "work::admin", 2, 3, 5},
-        {"2", "administrator:adm", 2, 3, -1},
-        {"9", "a:b:c:d:e:f:g:h:admin", 8, 3, 11},
-        {"1", "admin", 0, 0, 3},
+        {"1", "work", 1, 3, -1, -1},
+        {"1", "", 1, 3, -1, -1},
+        {"2", "fibcgi.socket:fibcgi.socket", 2, 3, -1, -1},
+        {"3", "admin:work:work", 2, 4, 3, -1},
+        {"3", "work:admin:work", 2, 3, 4, -1},
+        {"3", "work::admin", 2, 3, 5, -1},
+        {"4", "administrator:adm:admin-https:admin-htt", 4, 3, -1, -1},
+        {"10", "a:b:c:d:e:f:g:h:admin:admin-http", 8, 3, 11, 12},
+        {"3", "admin-http:work:admin", 1, 4, 5, 3},
+        {"1", "admin", 0, 0, 3, -1},
     };
     struct activation activation;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(read_passed(*state, &activation, cases[i].count, cases[i].names), 0);
         assert_work(&activation, cases[i].work_count, cases[i].first);
         assert_int_equal(activation.admin, cases[i].admin);
+        assert_int_equal(activation.admin_http, cases[i].admin_http);
     }
     assert_int_equal(read_passed(*state, &activation, "3", "work:admin:work"), 0);
     assert_int_equal(activation.work[1], 5);
@@ -150,12 +152,13 @@ static void what_does_not_fit_together_is_refused_and_said(void **state)
         {"-1", NULL, "LISTEN_FDS=\"-1\" is not a number"},
         {"2x", "a:b", "LISTEN_FDS=\"2x\" is not a number"},
         {"99999999999999999999", NULL, "is not a number"},
-        {"10", "a:b:c:d:e:f:g:h:i:admin", "10 sockets were passed"},
+        {"11", "a:b:c:d:e:f:g:h:i:admin:admin-http", "11 sockets were passed"},
         {"9", "a:b:c:d:e:f:g:h:i", "more than 8 sockets for work"},
         {"3", NULL, "3 sockets were passed without names"},
         {"2", "work", "LISTEN_FDNAMES=\"work\" does not have the 2 names"},
         {"2", "work:work:admin", "does not have the 2 names"},
         {"3", "admin:work:admin", "two of the passed sockets are named admin"},
+        {"2", "admin-http:admin-http", "two of the passed sockets are named admin-http"},
     };
     struct fixture *fixture = *state;
     struct activation activation;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "diag.h"
 
 /* A web server's connection with a client, and what it says of it in PARAMS. */
 struct fixture {
@@ -41,7 +42,7 @@ static void open_connection(struct fixture *fixture, int server_family, int clie
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(six);
     const struct sockaddr *any = server_family == AF_INET6 ? (struct sockaddr *)&six : (struct sockaddr *)&four;
-    fixture->lookup = client_open_lookup();
+    fixture->lookup = diag_open();
     fixture->listener = socket(server_family, SOCK_STREAM, 0);
     fixture->client = socket(client_family, SOCK_STREAM, 0);
     assert_true(fixture->lookup >= 0 && fixture->listener >= 0 && fixture->client >= 0);
