@@ -208,7 +208,7 @@ END
 }
 
 @test "the containers share a socket's folder in memory, bounded, which lighttpd cannot write to" {
-    same "$(query "$POD | .volumes | tojson")" '[{"name":"fibcgi-sockets","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}}]'
+    same "$(query "$POD | .volumes | tojson")" '[{"name":"fib-fibcgi-sockets","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}}]'
     same "$(query "$LIGHTTPD | .volumeMounts[0].readOnly")" true
     same "$(query "[$CONTAINERS | .securityContext.runAsGroup] + [$POD | .securityContext.fsGroup] | unique | length")" 1
     same "$(query "[$CONTAINERS | .securityContext.runAsUser] | unique | length")" 2
@@ -336,7 +336,7 @@ refused() {
     refused 'responder.user and lighttpd.user are both 65532: let them differ' --set lighttpd.user=65532
     refused 'group is 0: write a number above 0.' --set group=0
     refused 'responder.extraEnv has FIBCGI_LISTEN, which the chart sets by itself' --set 'responder.extraEnv[0].name=FIBCGI_LISTEN'
-    refused "extraVolumes has fibcgi-sockets, the chart's own volume" --set 'extraVolumes[0].name=fibcgi-sockets'
+    refused "extraVolumes has fib-fibcgi-sockets, the chart's own volume" --set 'extraVolumes[0].name=fib-fibcgi-sockets'
 }
 
 @test "a stop that does not fit into its time is refused with a sentence" {

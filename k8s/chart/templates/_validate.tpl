@@ -69,8 +69,8 @@
 {{- fail (printf "group is %v: write a number above 0." .Values.group) }}
 {{- end }}
 {{- range .Values.extraVolumes }}
-{{- if eq .name "fibcgi-sockets" }}
-{{- fail "extraVolumes has fibcgi-sockets, the chart's own volume: give yours another name." }}
+{{- if eq .name (printf "%s-sockets" (include "fibcgi.fullname" $)) }}
+{{- fail (printf "extraVolumes has %s, the chart's own volume: give yours another name." .name) }}
 {{- end }}
 {{- end }}
 {{- end }}
