@@ -14,6 +14,7 @@
 # make images     the two images of the pod, and archives of them in build/images
 # make k8s-test   the chart's tests under load in the cluster of kubectl's context; says what it needs
 # make pod        the chart's pod under podman, on http://127.0.0.1:8080 (PORT=…); make pod-down takes it away
+# make manifest   what is made from k8s/chart: its README.md, the plain manifest k8s/fibcgi.yaml, the tests' snapshot
 # make clean
 
 ifeq ($(origin CC),default)
@@ -330,3 +331,17 @@ pod: images
 pod-down:
 	@POD=$(POD) container/pod down
 PACKAGES_TEST += $(PACKAGES_IMAGES) $(PACKAGES_ENGINE)
+
+# The chart. Its tools are Go programs and a Python package, built once for a user; only its own tests and lint need them.
+CHART_PROGRAMS := helm3 helm4 kustomize podcheck
+.PHONY: need-chart manifest
+need-chart:
+	@for program in $(CHART_PROGRAMS); do .ci/need-program $$program >/dev/null || exit 1; done
+	@.ci/need-python tests/fixtures/validate.txt >/dev/null
+test: $(if $(filter tests %-chart.bats,$(TESTS)),need-chart)
+lint: need-chart
+
+manifest: need-chart
+	@.ci/chart-readme >k8s/chart/README.md
+	@.ci/manifest >k8s/fibcgi.yaml
+	@$$(.ci/need-program helm3) template fib k8s/chart >tests/fixtures/chart-default.yaml
