@@ -2,7 +2,9 @@
 # loaded the images before.
 # shellcheck shell=bash
 
-. "$(dirname "${BASH_SOURCE[0]}")/common.bash"
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/helpers/common.bash
+. "$REPO/tests/helpers/common.bash"
 
 CHART=$REPO/k8s/chart
 # A rolling restart, a node's drain: how long any of them may take on a slow machine.
