@@ -110,6 +110,26 @@ inspect() { "$ENGINE" image inspect --format "$2" "localhost/$1:$VERSION"; }
     [ "$(inspect fibcgi '{{.Id}}')" = "$id" ]
 }
 
+@test "where the machine is no Debian, the same images come from Debian's own" {
+    local base=docker.io/library/debian:bookworm target is_ours=
+    # What a registry would give.
+    if ! "$ENGINE" image exists "$base"; then
+        "$REPO/tests/fixtures/debian-root" "$REPO/build/root"
+        tar -C "$REPO/build/root" -c . | "$ENGINE" import --quiet - "$base" >/dev/null
+        is_ours=1
+    fi
+    for target in responder lighttpd; do
+        (cd "$REPO" && buildah build --quiet --network host --file container/Containerfile --build-arg SOURCE=debian --target "$target" \
+            --tag "localhost/second-way-$target:$VERSION" --layers=false . >&2)
+    done
+    [ "$(in_image second-way-responder list_files)" = "$(in_image fibcgi list_files)" ]
+    [ "$(in_image second-way-lighttpd list_files)" = "$(in_image fibcgi-lighttpd list_files)" ]
+    runs() { "$ROOT/fibcgi" --version; }
+    [ "$(in_image second-way-responder runs)" = "fibcgi $VERSION" ]
+    "$ENGINE" image rm --force "localhost/second-way-responder:$VERSION" "localhost/second-way-lighttpd:$VERSION" >/dev/null
+    [ -z "$is_ours" ] || "$ENGINE" image rm --force "$base" >/dev/null
+}
+
 @test "where there is no engine, the message says what to install" {
     run env PATH=/nonexistent CONTAINER_ENGINE= /bin/bash -c '. "$1"' bash "$REPO/container/engine"
     [ "$status" -eq 100 ] && [[ $output == *'apt-get install podman'* ]]
