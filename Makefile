@@ -12,6 +12,8 @@
 # make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
 # make deb        Debian packages in build/deb, for apt install ./build/deb/fibcgi_*.deb
 # make manifest   what is made from k8s/chart: its README.md, the plain manifest k8s/fibcgi.yaml, the tests' snapshot
+# make images     the two images of the pod, and archives of them in build/images
+# make pod        the chart's pod under podman, on http://127.0.0.1:8080 (PORT=…); make pod-down takes it away
 # make clean
 
 ifeq ($(origin CC),default)
@@ -293,3 +295,38 @@ manifest: need-chart
 	@.ci/chart-readme >k8s/chart/README.md
 	@.ci/manifest >k8s/fibcgi.yaml
 	@$$(.ci/need-program helm3) template fib k8s/chart >tests/fixtures/chart-default.yaml
+
+# Container images. The static program, what goes into each image, and the images; container/Containerfile does the first two in
+# a container, where the machine is no Debian.
+PACKAGES_IMAGES := $(PACKAGES_RUN) git jq
+PACKAGES_ENGINE := podman buildah runc
+IMAGES          := $(BUILD)/images
+STATIC_FLAGS    := -ffunction-sections -fdata-sections -fmacro-prefix-map=$(CURDIR)=.
+.PHONY: static image-roots images need-images need-engine pod pod-down
+
+# Its own sub-make, because all of it is compiled with other flags.
+static:
+	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/static CFLAGS='-O2 $(HARDENING) $(STATIC_FLAGS)' \
+	  LDFLAGS='-static-pie -Wl,-z,relro,-z,now -Wl,--gc-sections -s' $(BUILD)/static/fibcgi-static
+
+$(BUILD)/fibcgi-static: $(APPLICATION_OBJECTS) $(LIBRARY) $(BUILD)/obj/names.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BUILD)/obj/names.o $(APPLICATION_OBJECTS) $(LIBRARY) -lfcgi
+$(BUILD)/obj/names.o: container/names.c Makefile | $(BUILD)/obj
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+need-images:
+	@.ci/need $(PACKAGES_IMAGES)
+image-roots: need-images static
+	@container/roots $(BUILD)/static/fibcgi-static $(IMAGES)/roots
+need-engine:
+	@[ -n "$(CONTAINER_ENGINE)" ] || docker info >/dev/null 2>&1 || .ci/need $(PACKAGES_ENGINE)
+images: image-roots need-engine
+	@container/images $(VERSION) $(IMAGES)
+
+# POD: its name. HELM_ARGUMENTS: further values of the chart, such as '--set cpu=1'.
+pod: images
+	@.ci/need curl
+	@HELM=$$(.ci/need-program helm3) PORT=$(PORT) POD=$(POD) HELM_ARGUMENTS='$(HELM_ARGUMENTS)' container/pod up
+pod-down:
+	@POD=$(POD) container/pod down
+PACKAGES_TEST += $(PACKAGES_IMAGES) $(PACKAGES_ENGINE)

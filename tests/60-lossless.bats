@@ -207,7 +207,6 @@ gone_clients_are() { [ "$(metric 'fibcgi_connections_refused_total{reason="gone"
 @test "the probe is answered while lighttpd is at its limit of connections" {
     start_pool --workers 1
     sed 's/^server.max-connections .*/server.max-connections = 20/' "$REPO/conf/lighttpd/fibcgi.conf" >"$BATS_TEST_TMPDIR/small.conf"
-    cp "$REPO/conf/lighttpd/accesslog.conf" "$BATS_TEST_TMPDIR"
     start_lighttpd "$BATS_TEST_TMPDIR/small.conf"
     wrk -t1 -c200 -d3s --timeout 20s "$URL/compute?n=25" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
     local load=$!
