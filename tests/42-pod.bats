@@ -160,7 +160,7 @@ pool_has_counted() { [ "$("$ENGINE" logs "$(responder)" 2>&1 | grep -c -- "$2")"
 
 @test "a stop of the pod under 50 kept connections loses no request" {
     start_pod
-    begin_load --connections 50 --n 18-24 --until-refused
+    begin_load --connections 50 --n 18-24 --until-closed
     "$ENGINE" pod stop --time 30 "$POD-pod-0" >/dev/null
     end_load
     pool_has_said ' info stopped$'
@@ -169,7 +169,7 @@ pool_has_counted() { [ "$("$ENGINE" logs "$(responder)" 2>&1 | grep -c -- "$2")"
 
 @test "a stop that reaches the pool first waits for lighttpd, and loses no request" {
     start_pod
-    begin_load --connections 50 --n 18-24 --until-refused
+    begin_load --connections 50 --n 18-24 --until-closed
     kill -TERM "$(master)"
     wait_for 5 pool_has_said 'serving on until nobody listens on port 8080'
     answers

@@ -360,8 +360,11 @@ refused() {
     refused 'test.path is "compute": a path begins with /.' --set test.path=compute
 }
 
-@test "podman's values publish a port of the host, and leave out what podman cannot do" {
-    same "$(query "$LIGHTTPD | .ports[0].hostPort" -f "$REPO/k8s/podman-values.yaml")" 8080
-    same "$(query "[$CONTAINERS | .livenessProbe, .readinessProbe, .startupProbe] | unique | tojson" -f "$REPO/k8s/podman-values.yaml")" '[null]'
-    same "$(query '.[] | select(.kind == "Deployment").spec.replicas' -f "$REPO/k8s/podman-values.yaml")" 1
+@test "podman's values publish one port of the machine, and leave out what podman cannot do" {
+    set -- -f "$REPO/k8s/podman-values.yaml"
+    same "$(query "[$CONTAINERS | .ports // [] | .[] | [.containerPort, .hostPort]] | tojson" "$@")" '[[8080,8080]]'
+    same "$(query "[$CONTAINERS | .livenessProbe, .readinessProbe, .startupProbe] | unique | tojson" "$@")" '[null]'
+    same "$(query '.[] | select(.kind == "Deployment").spec.replicas' "$@")" 1
+    refused 'podman is true and topology is responderSidecar' "$@" --set topology=responderSidecar
+    refused 'podman is true and resourcesLevel is pod' "$@" --set resourcesLevel=pod
 }

@@ -29,7 +29,7 @@ ports:
     hostPort: {{ . }}
     {{- end }}
 {{- include "fibcgi.containerResources" (dict "root" . "name" "lighttpd") }}
-{{- if .Values.probes.enabled }}
+{{- if and .Values.probes.enabled (not .Values.podman) }}
 startupProbe:
   tcpSocket: {port: http}
   {{- toYaml .Values.probes.startup | nindent 2 }}

@@ -25,11 +25,13 @@ env:
 {{- with $own.extraEnv }}
 {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- if not .Values.podman }}
 ports:
   - name: admin
     containerPort: 9180
+{{- end }}
 {{- include "fibcgi.containerResources" (dict "root" . "name" "responder") }}
-{{- if .Values.probes.enabled }}
+{{- if and .Values.probes.enabled (not .Values.podman) }}
 startupProbe:
   httpGet: {path: /readyz, port: admin}
   {{- toYaml .Values.probes.startup | nindent 2 }}

@@ -139,6 +139,12 @@
 {{- if and .Values.serviceMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.adminFrom) }}
 {{- fail "serviceMonitor.enabled is true, and networkPolicy.adminFrom lets nobody reach the metrics: name your Prometheus there." }}
 {{- end }}
+{{- if and .Values.podman (ne .Values.topology "containers") }}
+{{- fail (printf "podman is true and topology is %s: podman has no native sidecars; write containers." .Values.topology) }}
+{{- end }}
+{{- if and .Values.podman (eq .Values.resourcesLevel "pod") }}
+{{- fail "podman is true and resourcesLevel is pod: podman does not read a pod's own limits; write container." }}
+{{- end }}
 {{- if not (hasPrefix "/" .Values.test.path) }}
 {{- fail (printf "test.path is %q: a path begins with /." .Values.test.path) }}
 {{- end }}
