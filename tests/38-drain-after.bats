@@ -103,6 +103,26 @@ pool_leaves_within() { # MILLISECONDS
     [ "$STOP_STATUS" -eq 0 ]
 }
 
+@test "a request of which lighttpd has had a half when it began to leave is served" {
+    start_both
+    local fd
+    exec {fd}<>"/dev/tcp/127.0.0.1/$FIBCGI_HTTP_PORT"
+    printf 'GET /compute?n=20 HTTP/1.1\r\nHo' >&"$fd"
+    tell_to_leave
+    answers
+    kill -INT "$LIGHTTPD"
+    nobody_listens() { [ "$(ss -tlnH "sport = :$FIBCGI_HTTP_PORT" | wc -l)" -eq 0 ]; }
+    wait_for 5 nobody_listens
+    # Longer than the pool takes to look.
+    sleep 0.2
+    waits_still
+    printf 'st: x\r\n\r\n' >&"$fd"
+    [[ $(timeout 10 cat <&"$fd") == *'"result":6765'* ]]
+    wait "$LIGHTTPD"
+    pool_leaves_within 1000
+    [ "$STOP_STATUS" -eq 0 ]
+}
+
 @test "a pool whose lighttpd never leaves stops after --drain-timeout, with exit 1" {
     start_both --drain-timeout 1s
     tell_to_leave
