@@ -152,8 +152,11 @@ has_workers() { [ "$(workers)" = "$1" ]; }
 
 pool_has_counted() { [ "$("$ENGINE" logs "$(responder)" 2>&1 | grep -c -- "$2")" -ge "$1" ]; }
 
-@test "the pod is restarted, and serves again" {
+@test "a pod that is killed as a whole, and one that is restarted, serves again" {
     start_pod
+    "$ENGINE" pod kill --signal KILL "$POD-pod-0" >/dev/null 3>&-
+    "$ENGINE" pod start "$POD-pod-0" >/dev/null 3>&-
+    wait_for 10 answers
     "$ENGINE" pod restart "$POD-pod-0" >/dev/null 3>&-
     wait_for 10 answers
 }
@@ -206,14 +209,14 @@ pool_has_said() { "$ENGINE" logs "$(responder)" 2>&1 | grep -q -- "$1"; }
 }
 logged() { "$ENGINE" logs "$(lighttpd)" 2>&1 | grep -q '"path":"/compute"'; }
 
-@test "memory of both containers together after a load" {
+@test "after a load of 100 connections both containers together have a working set of at most 2.0 MiB" {
     local total
     start_pod
     begin_load --connections 100 --n 20-24 --at-least 3000
     end_load
     total=$(($(working_set "$(responder)") + $(working_set "$(lighttpd)")))
     echo "working set: $((total / 1024)) KiB" >&3
-    [ "$total" -le $((4 * 1024 * 1024)) ]
+    [ "$total" -le $((2 * 1024 * 1024)) ]
 }
 # working_set CONTAINER: bytes, as the kubelet counts them.
 working_set() {
