@@ -62,13 +62,18 @@ def plain(text):
 
 
 def table(one):
-    head = "".join(f'<th scope="col">{inline(text)}</th>' if text else "<td></td>" for text in one.head)
-    rows = "".join("<tr>" + "".join(cell(value, place == 0) for place, value in enumerate(row)) + "</tr>\n" for row in one.rows)
-    return (f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(plain(one.caption))}"><table><caption>{inline(one.caption)}</caption>'
-            f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n{items(one.notes).replace('<ul>', '<ul class=notes>', 1)}")
+    head = "".join(f'<th scope="col"{words(place in one.left)}>{inline(text)}</th>' if text else "<td></td>" for place, text in enumerate(one.head))
+    rows = "".join("<tr>" + "".join(cell(value, place == 0, place in one.left) for place, value in enumerate(row)) + "</tr>\n" for row in one.rows)
+    shown = (f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(plain(one.caption))}"><table><caption>{inline(one.caption)}</caption>'
+             f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n{items(one.notes).replace('<ul>', '<ul class=notes>', 1)}")
+    return f"<details><summary>{inline(one.caption)}</summary>{shown}</details>\n" if one.folded else shown
 
 
-def cell(value, is_head):
+def words(are_words):
+    return ' class="words"' if are_words else ""
+
+
+def cell(value, is_head, are_words):
     value = value if isinstance(value, Cell) else Cell(value)
     text = inline(VERDICTS.get(value.verdict, value.text))
     if value.published:
@@ -78,4 +83,4 @@ def cell(value, is_head):
     if is_head:
         key = f'<i class="key {html.escape(value.runtime)}"></i>' if value.runtime else ""
         return f'<th scope="row">{key}{text}</th>'
-    return f'<td class="{value.verdict}">{text}</td>' if value.verdict else f"<td>{text}</td>"
+    return f'<td class="{value.verdict}">{text}</td>' if value.verdict else f"<td{words(are_words)}>{text}</td>"

@@ -49,9 +49,14 @@ def items(texts):
 
 
 def table(one):
-    lines = [one.head, ["---"] * len(one.head), *one.rows]
-    rows = ["| " + " | ".join(line if line == "---" else cell(line) for line in row) + " |" for row in lines]
-    return "\n\n".join(filter(None, [f"**{inline(one.caption)}**", "\n".join(rows), items(one.notes)]))
+    rule = ["---" if place in (0, *one.left) else "--:" for place, _ in enumerate(one.head)]
+    rows = ["| " + " | ".join(row) + " |" for row in [list(map(cell, one.head)), rule, *[list(map(cell, row)) for row in one.rows]]]
+    parts = ["\n".join(rows), items(one.notes)]
+    if one.folded:
+        parts = [f"<details><summary>{inline(one.caption)}</summary>", *parts, "</details>"]
+    else:
+        parts.insert(0, f"**{inline(one.caption)}**")
+    return "\n\n".join(filter(None, parts))
 
 
 def cell(value):

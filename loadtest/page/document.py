@@ -37,6 +37,8 @@ class Table:
     head: list
     rows: list              # of lists of Cell or str; the first one is the row's head
     notes: list = field(default_factory=list)
+    left: tuple = ()        # the columns of words rather than numbers
+    folded: bool = False    # shown when asked for
 
 
 @dataclass

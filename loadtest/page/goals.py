@@ -8,6 +8,7 @@ from .units import divide, milliseconds, mebibytes, number, percent, times
 
 MET, MISSED, OPEN = "met", "missed", "open"
 QUOTA, CONNECTIONS = 500, 100
+CEILING_GOAL = 0.94
 
 
 @dataclass
@@ -129,8 +130,8 @@ def squeeze(run):
 def ceiling(run):
     """Of the rounds that count, as the case's median is."""
     value = get(run.case(QUOTA, CONNECTIONS, OURS), "of_ceiling", "median")
-    return Goal("saturation: share of the fib ceiling", "the physical limit", "≥ 94 %", "not measured" if value is None else percent(value),
-                judge(value, lambda value: value >= 0.94))
+    return Goal("saturation: share of the fib ceiling", "the physical limit", f"≥ {percent(CEILING_GOAL)}", "not measured" if value is None else percent(value),
+                judge(value, lambda value: value >= CEILING_GOAL))
 
 
 def memory(run):

@@ -39,7 +39,7 @@ def with_users(run, test, name, names):
     plot.mark(area, "users", len(users))
     plot.axes[0].set_ylabel("users")
     plot.axes[0].set_ylim(0)
-    plot.axes[0].yaxis.set_major_locator(ticker.MaxNLocator(2, integer=True))
+    plot.axes[0].set_yticks([0, max(value or 0 for value in users)])
     plot.axes[1].set_xlabel("seconds")
     plot.legend(names, run.title)
     return plot, plot.axes[1]
@@ -129,7 +129,7 @@ def distribution(run, test):
     plot.legend(curves, run.title)
     said = "; ".join(f"{run.title(name)} half within {milliseconds(get(run.result(test, name), 'latency_ms', 'p50'))}, all within "
                      f"{milliseconds(get(run.result(test, name), 'latency_ms', 'max'))}" for name in curves)
-    rows = [[run.title(name), milliseconds(upper), percent(share, 2)] for name, curve in curves.items() for upper, share in curve]
+    rows = [[run.title(name), milliseconds(upper), percent(share, "{:.2f}".format)] for name, curve in curves.items() for upper, share in curve]
     return Figure(plot.name, "Distribution of latency", f"Share of the requests that took at most so long: {said}.", plot.svg(),
                   Table("Share of requests that took at most so long", ["runtime", "latency", "share"],
                         [[literal(cell) for cell in row] for row in rows]), "Further left is faster; steeper is steadier.")
@@ -137,9 +137,11 @@ def distribution(run, test):
 
 def bars(run, name, title, values, label, caption="", width=400):
     """One bar for each runtime that has a value, with the figure at its end."""
+    missing = ", ".join(run.title(one) for one, value in values.items() if value is None)
     values = {one: value for one, value in values.items() if value is not None}
     if not values:
         return None
+    caption = " ".join(filter(None, [caption, literal(f"Without a figure that counts: {missing}.") if missing else ""]))
     plot = Canvas(name, height=26 + 25 * len(values), width=width)
     draw_bars(plot, plot.axes[0], run, values, label)
     said = "; ".join(f"{run.title(one)} {label(value)}" for one, value in values.items())
@@ -200,7 +202,7 @@ def recovery_timeline(run):
     return Figure(plot.name, "Answers around the kill of the serving process",
                   f"Answers in each {STEP_MS} ms around the kill with the median time to the next answer: {said}.", plot.svg(),
                   Table(f"Each {STEP_MS} ms", ["runtime", "s", "answered", "failed"], rows),
-                  f"Each step is {STEP_MS} ms; hatched: failed. The vertical line is the kill. Each row has its own scale.")
+                  f"Each step is {STEP_MS} ms; crosses: steps in which requests failed. The vertical line is the kill. Each row has its own scale.")
 
 
 def draw_recovery(plot, axes, run, name, kill, around):
@@ -208,14 +210,16 @@ def draw_recovery(plot, axes, run, name, kill, around):
     answered, failed = ([step[index] for step in around] for index in (1, 2))
     good = axes.stairs(answered, at, fill=True, color=style(name)["color"], alpha=0.75)
     plot.mark(good, f"{name} answered", len(answered))
-    bad = axes.stairs([one + other for one, other in zip(answered, failed)], at, baseline=answered, fill=True, facecolor="none",
-                      edgecolor=BAD, hatch="/////", linewidth=0)
-    plot.mark(bad, f"{name} failed", len(failed))
+    top = max(answered) * 1.25 or 1
+    lost = [start + STEP_MS / 2000 for start, value in zip(at, failed) if value]
+    if lost:
+        crosses, = axes.plot(lost, [top] * len(lost), linestyle="", marker="x", color=BAD, markersize=5, markeredgewidth=1.4)
+        plot.mark(crosses, f"{name} failed", len(lost))
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_title(f"{run.title(name)}: next answer after {milliseconds(kill.get('next_answer_ms'))}, {kill.get('failed')} failed",
                    loc="left", fontsize=10.5, pad=3)
     axes.yaxis.set_major_locator(ticker.MaxNLocator(2, integer=True))
-    axes.set_ylim(0)
+    axes.set_ylim(0, top * 1.2)
 
 
 def squeeze_outcome(run):
@@ -228,8 +232,9 @@ def squeeze_outcome(run):
     answered = {name: one["requests"] - one["failed"] for name, one in outcomes.items()}
     draw_bars(plot, axes, run, answered, lambda _: "")
     for place, (name, one) in enumerate(outcomes.items()):
-        bar, = axes.barh([place], [one["failed"]], left=[answered[name]], height=0.62, facecolor="none", edgecolor=BAD, hatch="////", linewidth=0.8)
-        plot.mark(bar, f"{name} failed", 1)
+        if one["failed"]:
+            bar, = axes.barh([place], [one["failed"]], left=[answered[name]], height=0.62, facecolor="none", edgecolor=BAD, hatch="////", linewidth=0.8)
+            plot.mark(bar, f"{name} failed", 1)
         axes.annotate(f"{answered[name]:,} answered, {one['failed']:,} failed", (one["requests"], place), xytext=(4, 0), textcoords="offset points", va="center")
     axes.set_xlim(0, max(one["requests"] for one in outcomes.values()) * 1.75)
     said = "; ".join(f"{run.title(name)} {answered[name]:,} answered, {one['failed']:,} failed" for name, one in outcomes.items())

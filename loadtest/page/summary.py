@@ -4,7 +4,7 @@ from . import curves, plots, tests, truth
 from .document import Cell, Document, Figures, Items, Notice, Section, Table, Text, literal
 from .goals import CONNECTIONS, MET, MISSED, QUOTA, goals, saturation_ratio
 from .results import OURS, get
-from .units import NONE, cpus, mebibytes, milliseconds, number, percent, times
+from .units import NONE, count, cpus, mebibytes, milliseconds, number, percent, plural, times
 
 TITLE = "fibcgi against Rust, Go and Python"
 SOURCE_OF = {"processes": "each server's processes under the same cgroup limits", "podman": "the pods under podman", "kubernetes": "a Kubernetes cluster",
@@ -16,16 +16,18 @@ def document(run):
 
 
 def peers(run):
-    return [name for name in run.names() if name != OURS]
+    """Those of the published comparison; all others where none of it was measured."""
+    others = [name for name in run.names() if name != OURS]
+    return [name for name in others if get(run.runtimes, name, "published")] or others
 
 
 def answer(run):
     """One sentence: of the saturation, or of the spike where that was not measured."""
     for what, ratio in ((f"At {QUOTA}m of CPU, saturated by {CONNECTIONS} connections", lambda name: saturation_ratio(run, name)),
                         ("In the spike", lambda name: spike_ratio(run, name))):
-        leads = {name: value for name in peers(run) if (value := ratio(name))}
+        leads = [(name, value) for name in peers(run) if (value := ratio(name))]
         if leads:
-            said = [f"**{times(value)}** as many as {literal(run.title(name))}" for name, value in leads.items()]
+            said = [f"**{times(value)}** as many {'requests ' if place == 0 else ''}as {literal(run.title(name))}" for place, (name, value) in enumerate(leads)]
             return f"{what}, {literal(run.title(OURS))} answers {', '.join(said[:-1])}{' and ' if said[:-1] else ''}{said[-1]}."
     return "This run has no figures of fibcgi to compare."
 
@@ -81,7 +83,7 @@ def summary(run):
     blocks += [Notice("truth", "What of this is the compiler's", truth.compiler_share(run))] if truth.compiler_share(run) else []
     rows = [[goal.what, literal(goal.against), goal.wanted, literal(goal.measured), Cell(goal.verdict, verdict=goal.verdict)] for goal in found]
     counted = f"{met} met, {missed} missed, {len(found) - met - missed} open"
-    return Section("summary", "Summary", [*blocks, Table(f"Goals: {counted}", ["what, at 500m", "against", "goal", "measured (fibcgi to the other)", ""], rows)])
+    return Section("summary", "Summary", [*blocks, Table(f"Goals: {counted}", ["what, at 500m", "against", "goal", "measured (fibcgi to the other)", ""], rows, left=(1, 2, 3))])
 
 
 def panels(run):
@@ -134,23 +136,46 @@ def saturation(run):
     drawn = tests.figures(*[curves.draw_curve(run, curve) for curve in curves.CURVES], curves.draw_costs(run))
     about = (f"wrk keeps the connections busy; {run.bench.get('rounds')} rounds of {run.bench.get('seconds')} s in which the runtimes take turns, "
              "and between them the bare fib loop in C under the same limit: the ceiling. Median of the rounds that count, lowest and highest in parentheses.")
-    return Section("saturation", "Saturation", [Text(about), cases(run), *drawn, *parts(run)])
+    return Section("saturation", "Saturation", [Text(about), requests_a_second(run), every_case(run), *drawn, *parts(run)])
 
 
-def cases(run):
-    rows = [case_row(run, millicpu, connections, name) for millicpu, connections in sorted({key[:2] for key in run.cases})
+def all_cases(run):
+    return sorted({key[:2] for key in run.cases})
+
+
+def requests_a_second(run):
+    """A row for each case, a column for each runtime."""
+    names = [name for name in run.names() if any(key[2] == name for key in run.cases)]
+    rows = [[f"{cpus(millicpu)}, {plural(connections, 'connection')}",
+             *[number(get(run.case(millicpu, connections, name), "per_second", "median")) for name in names],
+             spread(run.case(millicpu, connections, OURS), "of_rust", number), spread(run.case(millicpu, connections, OURS), "of_ceiling", percent)]
+            for millicpu, connections in all_cases(run)]
+    columns = ["", *[literal(run.title(name)) for name in names], "fibcgi to Rust", "fibcgi of the ceiling"]
+    return Table("Requests a second", columns, rows, uncounted_rounds(run))
+
+
+def uncounted_rounds(run):
+    """Why rounds do not count: one sentence for each reason."""
+    found = {}
+    for (millicpu, connections, name), case in run.cases.items():
+        for one in case.get("rounds") or []:
+            if not one.get("counts", True):
+                found.setdefault("; ".join(one.get("reasons") or ["no reason is on record"]), []).append(
+                    f"{run.title(name)} at {cpus(millicpu)}, {plural(connections, 'connection')}")
+    return [f"**Does not count**, {plural(len(where), 'round')}: {literal(reason)} ({literal(', '.join(dict.fromkeys(where)))})." for reason, where in found.items()]
+
+
+def every_case(run):
+    rows = [case_row(run, millicpu, connections, name) for millicpu, connections in all_cases(run)
             for name in run.names() if run.case(millicpu, connections, name)]
-    reasons = sorted({f"{cpus(key[0])}, {key[1]:,} connections, {run.title(key[2])}: a round does not count: {'; '.join(one.get('reasons') or [])}."
-                      for key, case in run.cases.items() for one in case.get("rounds") or [] if not one.get("counts", True)})
-    return Table("Saturation", ["runtime", "CPU limit", "connections", "requests a second", "× Rust", "of the ceiling", "p50", "p95", "p99", "failed"], rows,
-                 [literal(reason) for reason in reasons])
+    columns = ["runtime", "CPU limit", "connections", "requests a second", "to Rust", "of the ceiling", "p50", "p95", "p99", "failed"]
+    return Table("Every case with its spread", columns, rows, folded=True)
 
 
 def case_row(run, millicpu, connections, name):
     case = run.case(millicpu, connections, name)
     return [Cell(literal(run.title(name)), runtime=name), cpus(millicpu), f"{connections:,}", spread(case, "per_second", number), spread(case, "of_rust", number),
-            spread(case, "of_ceiling", percent), *[milliseconds(get(case, key, "median")) for key in ("p50_ms", "p95_ms", "p99_ms")],
-            NONE if case.get("failed") is None else f"{case['failed']:,}"]
+            spread(case, "of_ceiling", percent), *[milliseconds(get(case, key, "median")) for key in ("p50_ms", "p95_ms", "p99_ms")], count(case.get("failed"))]
 
 
 def spread(case, key, show):
@@ -169,7 +194,7 @@ def parts(run):
     if not rows:
         return []
     caption = f"Where each microsecond of CPU goes, {cpus(cost.get('millicpu') or 0)}, {cost.get('connections')} connections"
-    return [Table(caption, ["runtime", "part", "µs a request", "share"], rows)]
+    return [Table(caption, ["runtime", "part", "µs a request", "share"], rows, left=(1,))]
 
 
 def method(run):
@@ -182,5 +207,6 @@ def method(run):
     blocks += [Text("**Versions**: " + literal(", ".join(f"{name} {version}" for name, version in versions.items())) + ".")] if versions else []
     if noise:
         blocks.append(Table("What else went on during each run", ["runtime", "test", "stolen", "idle", "CPUs of others", "CPUs of the load generator", "at most",
-                                                                  "fib ceiling before", "after"], [list(row) for row in noise]))
+                                                                  "fib ceiling before", "after"], [list(row) for row in noise],
+                            left=(1,), folded=True))
     return Section("method", "Conditions", blocks)

@@ -3,7 +3,7 @@
 from . import plots
 from .document import Cell, Figures, Notice, Section, Table, Text, literal
 from .results import OURS, TESTS, TITLES, get
-from .units import NONE, count, divide, mebibytes, milliseconds, number, percent, times
+from .units import NONE, count, divide, exact, mebibytes, megabytes, milliseconds, number, percent, plural, rate, times
 
 PUBLISHED = "Small figures in parentheses are the published ones."
 
@@ -29,7 +29,7 @@ def head(run, test, name):
 
 def with_published(run, test, name, key, show, value):
     published = run.published_figure(test, name, key)
-    return Cell(show(value), published="" if published is None else show(published))
+    return Cell(show(value), published="" if published is None else show(published, exact))
 
 
 def figures(*drawn):
@@ -39,32 +39,39 @@ def figures(*drawn):
 
 def notes(run, test):
     """What has to be known about the runs of this test, one sentence each."""
-    result = []
-    for name in run.names():
-        title, result_of = literal(run.title(name)), run.result(test, name)
-        if not result_of:
-            result.append(f"{title} was not measured.")
-            continue
+    missing = [run.title(name) for name in run.names() if (test, name) not in run.results]
+    result = [literal(f"Not measured: {', '.join(missing)}.")] if missing else []
+    for name in run.measured(test):
+        title, measured = literal(run.title(name)), run.result(test, name)
         if not run.counts(test, name):
-            result.append(f"{title} **does not count**: {literal('; '.join(result_of.get('reasons') or ['no reason is on record']))}.")
-        result += [f"{title}: {literal(warning)}." for warning in result_of.get("warnings") or []]
-        result += what_went_wrong(run, test, name)
-    return result
+            result.append(f"{title} **does not count**: {literal('; '.join(measured.get('reasons') or ['no reason is on record']))}.")
+        result += [f"{title}: {literal(warning)}." for warning in measured.get("warnings") or []]
+    return result + failures(run, test) + thresholds(run, test) + restarts(run, test)
 
 
-def what_went_wrong(run, test, name):
-    title, result = literal(run.title(name)), run.result(test, name)
-    sentences = []
-    errors = ", ".join(f"{count(number_of)} {kind}" for kind, number_of in (result.get("errors") or {}).items())
-    if errors:
-        sentences.append(f"{title} failed by {literal(errors)}.")
-    if result.get("restarts") and test != "recovery":
-        sentences.append(f"{title} had to be started again {result['restarts']} times.")
-    missed = ", ".join(f"{one.get('metric')} {one.get('expression')}" for one in result.get("thresholds") or [] if one.get("holds") is False)
-    if missed:
-        sentences.append(f"{title} does not keep to {literal(missed)}.")
-    note = run.published_figure(test, name, "note")
-    return sentences + ([f"{title}, as published: {literal(note)}."] if note else [])
+def failures(run, test):
+    """How requests failed, and what the published comparison says instead of figures."""
+    failed = [f"{run.title(name)} " + ", ".join(f"{count(number_of)} by {kind}" for kind, number_of in errors.items())
+              for name in run.measured(test) if (errors := run.result(test, name).get("errors"))]
+    said = [f"{run.title(name)} as published: {note}." for name in run.measured(test) if (note := run.published_figure(test, name, "note"))]
+    return ([literal(f"Failed: {'; '.join(failed)}.")] if failed else []) + list(map(literal, said))
+
+
+def thresholds(run, test):
+    """Who does not keep to which of the scenario's thresholds."""
+    missed = {}
+    for name in run.measured(test):
+        for one in run.result(test, name).get("thresholds") or []:
+            if one.get("holds") is False:
+                missed.setdefault(f"{one.get('metric')} {one.get('expression')}", []).append(run.title(name))
+    return [f"The threshold {literal(threshold)} is not kept by {literal(', '.join(titles))}." for threshold, titles in missed.items()]
+
+
+def restarts(run, test):
+    """Where nobody killed it, a server that had to be started again has crashed."""
+    crashed = [f"{run.title(name)} {plural(number_of, 'time')}" for name in run.measured(test)
+               if test != "recovery" and (number_of := run.result(test, name).get("restarts"))]
+    return [literal(f"Crashed and had to be started again: {', '.join(crashed)}.")] if crashed else []
 
 
 def users_of(run, test):
@@ -73,9 +80,11 @@ def users_of(run, test):
 
 def under_load(run, test):
     users = users_of(run, test)
-    columns = ["runtime", "answers a second", "fibcgi has", f"with {users} users" if users else "with most users",
-               "mean", "p50", "p95", "p99", "requests", "failed", "memory in the end"]
+    columns = ["runtime", "answers a second", "fibcgi has", f"with {users} users", "mean", "p50", "p95", "p99", "requests", "failed", "memory in the end"]
     rows = [row_under_load(run, test, name) for name in run.measured(test)]
+    if not users:
+        for row in [columns, *rows]:
+            del row[3]
     drawn = figures(plots.squeeze_outcome(run) if test == "squeeze" else None, plots.throughput_over_time(run, test),
                     plots.latency_over_time(run, test), plots.distribution(run, test), plots.memory_over_time(run, test))
     return [Table(f"{TITLES[test]}, {limit(run, test)}", columns, rows, [PUBLISHED, *calibration(run), *notes(run, test)]), *drawn]
@@ -91,7 +100,7 @@ def row_under_load(run, test, name):
     show = {"mean_ms": ("latency_ms", "mean"), "p50": ("latency_ms", "p50"), "p95_ms": ("latency_ms", "p95"), "p99": ("latency_ms", "p99")}
     latencies = [with_published(run, test, name, key, milliseconds, get(result, *path)) for key, path in show.items()]
     return [head(run, test, name),
-            with_published(run, test, name, "per_second", number, result.get("answered_per_second")),
+            with_published(run, test, name, "per_second", rate, result.get("answered_per_second")),
             lead(run, test, name, "answered_per_second"),
             number(get(result, "hold", "answered_per_second")),
             *latencies,
@@ -119,17 +128,17 @@ def footprint(run, test):
     for name in run.measured(test):
         result = run.result(test, name)
         rows.append([head(run, test, name),
-                     with_published(run, test, name, "image_mb", lambda value: f"{number(value)} MB" if value is not None else NONE, get(result, "image", "mb")),
+                     with_published(run, test, name, "image_mb", megabytes, get(result, "image", "mb")),
                      with_published(run, test, name, "idle_mib", mebibytes, get(result, "memory", "idle_mib")),
                      with_published(run, test, name, "after_mib", mebibytes, get(result, "memory", "after_mib")),
                      milliseconds(result.get("start_ms")), literal(get(run.runtimes, name, "processes") or NONE)])
     kinds = [literal(f"{run.title(name)}: {get(run.result(test, name), 'image', 'kind')}; {get(run.result(test, name), 'memory', 'kind')}{parts(run, name)}.")
              for name in run.measured(test)]
     table = Table("Size and memory", ["runtime", "size", "idle", "after a load", "start to first answer", "processes"], rows,
-                  [PUBLISHED, *kinds, *notes(run, test)])
+                  [PUBLISHED, *kinds, *notes(run, test)], left=(5,))
     values = {key: {name: get(run.result(test, name), *path) for name in run.measured(test)}
               for key, path in (("image", ("image", "mb")), ("after", ("memory", "after_mib")), ("start", ("start_ms",)))}
-    return [table, *figures(plots.bars(run, "image", "Size of what is deployed", values["image"], lambda value: f"{number(value)} MB"),
+    return [table, *figures(plots.bars(run, "image", "Size of what is deployed", values["image"], megabytes),
                             plots.bars(run, "memory-after", "Memory after a load", values["after"], mebibytes),
                             plots.bars(run, "start", "Start to the first answer", values["start"], milliseconds))]
 
@@ -163,8 +172,8 @@ def recovery(run, test):
             median, most = (get(kind, "next_answer_ms", key) for key in ("median", "max"))
             published = run.published_figure(test, name, "next_answer_ms") if place == 0 else None
             rows.append([head(run, test, name), literal(kind.get("what")) + (" (it serves)" if place == 0 else ""), count(kind.get("kills")),
-                         Cell(milliseconds(median), published="" if published is None else milliseconds(published)),
+                         Cell(milliseconds(median), published="" if published is None else milliseconds(published, exact)),
                          milliseconds(most), count(kind.get("failed")), count(kind.get("requests"))])
     columns = ["runtime", "killed", "kills", "median to the next answer", "longest", "failed requests", "of"]
     explained = "The published figures are of a whole pod that was killed and scheduled anew; ours say in each row what was killed."
-    return [Table("SIGKILL under load", columns, rows, [PUBLISHED, explained, *notes(run, test)]), *figures(plots.recovery_timeline(run))]
+    return [Table("SIGKILL under load", columns, rows, [PUBLISHED, explained, *notes(run, test)], left=(1,)), *figures(plots.recovery_timeline(run))]

@@ -1,6 +1,7 @@
-"""Numbers as people read them. What was not measured is a dash."""
+"""Numbers as people read them. What was not measured is a dash. A unit never goes to the next line alone."""
 
 NONE = "–"
+GAP = "\u00a0"
 
 
 def number(value, digits=3):
@@ -9,41 +10,60 @@ def number(value, digits=3):
         return NONE
     if value == 0:
         return "0"
-    size = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    if abs(value) < 1:
-        return f"{value:.{digits - 1}g}"
-    return f"{value:,.{max(0, digits - size)}f}"
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 1
+    return f"{value:,.{max(0, digits - whole)}f}"
 
 
-def milliseconds(value):
-    if value is None:
-        return NONE
-    if abs(value) >= 1000:
-        return f"{number(value / 1000)} s"
-    return f"{number(value)} ms"
+def exact(value):
+    """As it was given."""
+    return NONE if value is None else f"{value:,.10g}"
 
 
-def mebibytes(value):
-    return NONE if value is None else f"{number(value)} MiB"
+def with_unit(value, unit, form):
+    return NONE if value is None else f"{form(value)}{GAP}{unit}"
 
 
-def percent(share, digits=1):
-    if share is None:
-        return NONE
-    return f"{share * 100:.{digits}f} %" if share else "0 %"
+def milliseconds(value, form=number):
+    if value is not None and abs(value) >= 1000:
+        return with_unit(value / 1000, "s", form)
+    return with_unit(value, "ms", form)
+
+
+def mebibytes(value, form=number):
+    return with_unit(value, "MiB", form)
+
+
+def megabytes(value, form=number):
+    return with_unit(value, "MB", form)
 
 
 def times(value):
-    return NONE if value is None else f"{number(value)} ×"
+    return with_unit(value, "×", number)
 
 
-def count(value):
+def percent(share, form=None):
+    """With one digit after the point, but all and nothing as they are."""
+    form = form or (lambda value: f"{value:.0f}" if value in (0, 100) else f"{value:.1f}")
+    return with_unit(None if share is None else share * 100, "%", form)
+
+
+def count(value, form=None):
     return NONE if value is None else f"{value:,}"
 
 
+def rate(value, form=number):
+    return form(value)
+
+
+def plural(value, what):
+    return f"{value:,} {what}{'' if value == 1 else 's'}"
+
+
 def cpus(millicpu):
-    """As Kubernetes writes it."""
-    return f"{millicpu // 1000} CPU{'s' if millicpu > 1000 else ''}" if millicpu >= 1000 and millicpu % 1000 == 0 else f"{millicpu}m"
+    """As Kubernetes writes it, but whole CPUs as such."""
+    return plural(millicpu // 1000, "CPU").replace(" ", GAP) if millicpu and millicpu % 1000 == 0 else f"{millicpu}m"
 
 
 def divide(one, other):
