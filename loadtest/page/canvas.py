@@ -30,7 +30,7 @@ INK, FAINT, GRID, PART, BAD = "#00000a", "#00000b", "#00000c", "#00000d", "#0000
 VARIABLES = {**{style["color"]: f"--{name}" for name, style in STYLES.items()}, OTHER["color"]: "--other",
              INK: "--ink", FAINT: "--faint", GRID: "--grid", PART: "--part", BAD: "--bad"}
 # A phone's width: the page shows two or three beside each other where there is room, and never smaller letters.
-WIDTH, HEIGHT = 400, 250
+WIDTH, HEIGHT = 370, 255
 
 pyplot.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "fibcgi", "path.simplify": False, "font.family": "sans-serif", "font.size": 11,
@@ -64,12 +64,13 @@ class Canvas:
         artist.set_gid(f"data:{series}:{points}")
 
     def legend(self, names, title_of, markers=False):
+        """A key of each runtime: colour, dash, and marker where the lines have them."""
         handles = [Line2D([], [], label=title_of(name), color=style(name)["color"], linewidth=2,
                           linestyle=style(name)["linestyle"], marker=style(name)["marker"] if markers else "", markersize=5)
                    for name in names]
         self.legend_of(handles)
 
-    def legend_of(self, handles, columns=3):
+    def legend_of(self, handles, columns=2):
         self.figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=2.6, columnspacing=1.2,
                            borderaxespad=0, borderpad=0.2, labelspacing=0.25)
 

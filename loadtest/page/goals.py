@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 
 from .results import FLASK, GO, OURS, RUST, get
-from .units import divide, milliseconds, mebibytes, number, percent, times
+from .units import divide, exact, milliseconds, mebibytes, number, percent, times
 
 MET, MISSED, OPEN = "met", "missed", "open"
 QUOTA, CONNECTIONS = 500, 100
@@ -130,7 +130,7 @@ def squeeze(run):
 def ceiling(run):
     """Of the rounds that count, as the case's median is."""
     value = get(run.case(QUOTA, CONNECTIONS, OURS), "of_ceiling", "median")
-    return Goal("saturation: share of the fib ceiling", "the physical limit", f"≥ {percent(CEILING_GOAL)}", "not measured" if value is None else percent(value),
+    return Goal("saturation: share of the fib ceiling", "the physical limit", f"≥ {percent(CEILING_GOAL, exact)}", "not measured" if value is None else percent(value),
                 judge(value, lambda value: value >= CEILING_GOAL))
 
 

@@ -3,7 +3,7 @@ nothing to draw."""
 
 from .canvas import BAD, FAINT, HEIGHT, INK, Canvas, logarithmic, plain_number, style, ticker, time_label
 from .document import Figure, Table, literal
-from .results import OURS, get
+from .results import OURS, TITLES, get
 from .units import NONE, mebibytes, milliseconds, number, percent
 
 
@@ -20,14 +20,14 @@ def longest(run, test, names):
     return max((series(run, test, name, "at") for name in names), key=len, default=[])
 
 
-def table_of_series(run, test, names, columns):
+def table_of_series(run, test, names, what, columns):
     """Each second with, for each runtime, the columns: pairs of key and what to call it."""
     head = ["s", "users"] + [f"{run.title(name)}{label}" for name in names for _, label in columns]
     rows = []
     for index, at in enumerate(longest(run, test, names)):
         at_that_time = [series(run, test, names[0], "users")] + [series(run, test, name, key) for name in names for key, _ in columns]
         rows.append([number(at)] + [number(one[index]) if index < len(one) else NONE for one in at_that_time])
-    return Table("Each second", [literal(one) for one in head], rows)
+    return Table(f"{TITLES[test]}: {what}, each second", [literal(one) for one in head], rows)
 
 
 def with_users(run, test, name, names):
@@ -41,8 +41,19 @@ def with_users(run, test, name, names):
     plot.axes[0].set_ylim(0)
     plot.axes[0].set_yticks([0, max(value or 0 for value in users)])
     plot.axes[1].set_xlabel("seconds")
-    plot.legend(names, run.title)
+    plot.legend(names, lambda name: label(run, test, name))
     return plot, plot.axes[1]
+
+
+def label(run, test, name):
+    """A name in a drawing: with a star where what is drawn does not count."""
+    return run.short(name) + ("" if run.counts(test, name) else " *")
+
+
+def explained(run, test, names, caption):
+    """The caption, and the star where there is one."""
+    star = "" if all(run.counts(test, name) for name in names) else "* does not count: see the notes below the table."
+    return " ".join(filter(None, [caption, literal(star)]))
 
 
 def throughput_over_time(run, test):
@@ -59,9 +70,9 @@ def throughput_over_time(run, test):
     axes.set_ylabel("answers a second")
     axes.set_ylim(0)
     said = "; ".join(f"{run.title(name)} {number(get(run.result(test, name), 'answered_per_second'))}" for name in names)
-    return Figure(plot.name, "Answers a second", f"Answers in each second and the number of users. In the mean: {said}.", plot.svg(),
-                  table_of_series(run, test, names, [("answered", " answered"), ("failed", " failed")]),
-                  "Crosses: requests that failed in that second." if any(any(series(run, test, one, "failed")) for one in names) else "")
+    return Figure(plot.name, f"{TITLES[test]}: answers a second", f"Answers in each second and the number of users. In the mean: {said}.", plot.svg(),
+                  table_of_series(run, test, names, "answers", [("answered", " answered"), ("failed", " failed")]),
+                  explained(run, test, names, "Crosses: requests that failed in that second." if any(any(series(run, test, one, "failed")) for one in names) else ""))
 
 
 def latency_over_time(run, test):
@@ -80,9 +91,9 @@ def latency_over_time(run, test):
     axes.set_ylabel("p50 to p95, logarithmic")
     said = "; ".join(f"{run.title(name)} {milliseconds(get(run.result(test, name), 'latency_ms', 'p50'))} and "
                      f"{milliseconds(get(run.result(test, name), 'latency_ms', 'p95'))}" for name in names)
-    return Figure(plot.name, "Latency over time", f"Median and 95th percentile of latency in each second. Of the whole test: {said}.", plot.svg(),
-                  table_of_series(run, test, names, [("p50_ms", " p50 ms"), ("p95_ms", " p95 ms"), ("p99_ms", " p99 ms")]),
-                  "Thin line: median; thick line: 95th percentile. The 99th is in the data.")
+    return Figure(plot.name, f"{TITLES[test]}: latency over time", f"Median and 95th percentile of latency in each second. Of the whole test: {said}.", plot.svg(),
+                  table_of_series(run, test, names, "latency", [("p50_ms", " p50 ms"), ("p95_ms", " p95 ms"), ("p99_ms", " p99 ms")]),
+                  explained(run, test, names, "Thin line: median; thick line: 95th percentile. The 99th is in the data."))
 
 
 def memory_over_time(run, test):
@@ -97,8 +108,8 @@ def memory_over_time(run, test):
     axes.set_ylabel("MiB, logarithmic")
     said = "; ".join(f"{run.title(name)} {mebibytes(get(run.result(test, name), 'memory', 'end_mib'))}" for name in names)
     kind = next((get(run.result(test, name), "memory", "kind") for name in names), None)
-    return Figure(plot.name, "Memory over time", f"Memory of all processes of each server. In the end: {said}.", plot.svg(),
-                  table_of_series(run, test, names, [("memory_mib", " MiB")]), literal(kind or ""))
+    return Figure(plot.name, f"{TITLES[test]}: memory over time", f"Memory of all processes of each server. In the end: {said}.", plot.svg(),
+                  table_of_series(run, test, names, "memory", [("memory_mib", " MiB")]), explained(run, test, names, literal(kind or "")))
 
 
 def shares(histogram):
@@ -126,23 +137,23 @@ def distribution(run, test):
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("latency, logarithmic")
     axes.set_ylabel("requests answered by then")
-    plot.legend(curves, run.title)
+    plot.legend(curves, lambda name: label(run, test, name))
     said = "; ".join(f"{run.title(name)} half within {milliseconds(get(run.result(test, name), 'latency_ms', 'p50'))}, all within "
                      f"{milliseconds(get(run.result(test, name), 'latency_ms', 'max'))}" for name in curves)
     rows = [[run.title(name), milliseconds(upper), percent(share, "{:.2f}".format)] for name, curve in curves.items() for upper, share in curve]
-    return Figure(plot.name, "Distribution of latency", f"Share of the requests that took at most so long: {said}.", plot.svg(),
-                  Table("Share of requests that took at most so long", ["runtime", "latency", "share"],
-                        [[literal(cell) for cell in row] for row in rows]), "Further left is faster; steeper is steadier.")
+    return Figure(plot.name, f"{TITLES[test]}: distribution of latency", f"Share of the requests that took at most so long: {said}.", plot.svg(),
+                  Table(f"{TITLES[test]}: share of requests that took at most so long", ["runtime", "latency", "share"],
+                        [[literal(cell) for cell in row] for row in rows]), explained(run, test, curves, "Further left is faster; steeper is steadier."))
 
 
-def bars(run, name, title, values, label, caption="", width=400):
+def bars(run, name, title, values, label, caption=""):
     """One bar for each runtime that has a value, with the figure at its end."""
     missing = ", ".join(run.title(one) for one, value in values.items() if value is None)
     values = {one: value for one, value in values.items() if value is not None}
     if not values:
         return None
     caption = " ".join(filter(None, [caption, literal(f"Without a figure that counts: {missing}.") if missing else ""]))
-    plot = Canvas(name, height=26 + 25 * len(values), width=width)
+    plot = Canvas(name, height=26 + 25 * len(values))
     draw_bars(plot, plot.axes[0], run, values, label)
     said = "; ".join(f"{run.title(one)} {label(value)}" for one, value in values.items())
     return Figure(name, title, f"{title}: {said}.", plot.svg(),
@@ -155,7 +166,7 @@ def draw_bars(plot, axes, run, values, label):
         plot.mark(bar, f"{one} value", 1)
         axes.annotate(label(value), (value, bar.get_y() + bar.get_height() / 2), xytext=(4, 0), textcoords="offset points",
                       va="center", fontweight="bold" if one == OURS else "normal")
-    axes.set_yticks(range(len(values)), [run.title(one) for one in values])
+    axes.set_yticks(range(len(values)), [run.short(one) for one in values])
     axes.invert_yaxis()
     axes.set_xlim(0, (max(values.values()) or 1) * 1.28)
     axes.tick_params(axis="y", length=0)
@@ -201,7 +212,7 @@ def recovery_timeline(run):
             for at, answered, failed in around]
     return Figure(plot.name, "Answers around the kill of the serving process",
                   f"Answers in each {STEP_MS} ms around the kill with the median time to the next answer: {said}.", plot.svg(),
-                  Table(f"Each {STEP_MS} ms", ["runtime", "s", "answered", "failed"], rows),
+                  Table(f"Answers around the kill, each {STEP_MS} ms", ["runtime", "s", "answered", "failed"], rows),
                   f"Each step is {STEP_MS} ms; crosses: steps in which requests failed. The vertical line is the kill. Each row has its own scale.")
 
 
@@ -216,7 +227,7 @@ def draw_recovery(plot, axes, run, name, kill, around):
         crosses, = axes.plot(lost, [top] * len(lost), linestyle="", marker="x", color=BAD, markersize=5, markeredgewidth=1.4)
         plot.mark(crosses, f"{name} failed", len(lost))
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_title(f"{run.title(name)}: next answer after {milliseconds(kill.get('next_answer_ms'))}, {kill.get('failed')} failed",
+    axes.set_title(f"{run.short(name)}: next answer after {milliseconds(kill.get('next_answer_ms'))}, {kill.get('failed')} failed",
                    loc="left", fontsize=10.5, pad=3)
     axes.yaxis.set_major_locator(ticker.MaxNLocator(2, integer=True))
     axes.set_ylim(0, top * 1.2)
@@ -236,8 +247,8 @@ def squeeze_outcome(run):
             bar, = axes.barh([place], [one["failed"]], left=[answered[name]], height=0.62, facecolor="none", edgecolor=BAD, hatch="////", linewidth=0.8)
             plot.mark(bar, f"{name} failed", 1)
         axes.annotate(f"{answered[name]:,} answered, {one['failed']:,} failed", (one["requests"], place), xytext=(4, 0), textcoords="offset points", va="center")
-    axes.set_xlim(0, max(one["requests"] for one in outcomes.values()) * 1.75)
+    axes.set_xlim(0, max(one["requests"] for one in outcomes.values()) * 2.3)
     said = "; ".join(f"{run.title(name)} {answered[name]:,} answered, {one['failed']:,} failed" for name, one in outcomes.items())
     rows = [[literal(run.title(name)), str(answered[name]), str(one["failed"])] for name, one in outcomes.items()]
-    return Figure(plot.name, "Answered and failed", f"Requests in the squeeze: {said}.", plot.svg(), Table("Requests", ["runtime", "answered", "failed"], rows),
+    return Figure(plot.name, "Squeeze: answered and failed", f"Requests in the squeeze: {said}.", plot.svg(), Table("Squeeze: requests", ["runtime", "answered", "failed"], rows),
                   "Hatched: failed.")

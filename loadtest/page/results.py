@@ -46,6 +46,11 @@ class Run:
     def title(self, name):
         return get(self.runtimes, name, "title") or name
 
+    def short(self, name):
+        """The title where there is little room."""
+        title = self.title(name)
+        return title if len(title) <= 22 else title[:21] + "…"
+
     def about(self):
         """Of the load tests, or of the saturation where there are none."""
         return self.loadtest.get("about") or self.bench.get("about") or {}

@@ -5,7 +5,7 @@ from .document import literal
 from .goals import CEILING_GOAL, saturation_ratio
 from .plots import first_kind
 from .results import FLASK, GO, OURS, RUST, get
-from .units import count, cpus, mebibytes, megabytes, milliseconds, number, percent, plural, times
+from .units import count, cpus, exact, mebibytes, megabytes, milliseconds, number, percent, plural, times
 
 # test, path of the figure, what it is called, how it is shown, whether more is better
 COMPARED = [
@@ -90,5 +90,5 @@ def ceiling_shares(run):
     if not below:
         return []
     share, millicpu, connections = min(below)
-    return [f"**share of the fib ceiling**: below {percent(CEILING_GOAL)} in {len(below)} of {len(shares)} cases; the lowest is {percent(share)}, "
+    return [f"**share of the fib ceiling**: below {percent(CEILING_GOAL, exact)} in {len(below)} of {len(shares)} cases; the lowest is {percent(share)}, "
             f"at {cpus(millicpu)} with {plural(connections, 'connection')}"]
