@@ -4,7 +4,7 @@
 load helpers/common
 
 setup_file() {
-    PYTHON=$("$BATS_TEST_DIRNAME/../.ci/need-python" "$BATS_TEST_DIRNAME/../loadtest/requirements.txt")
+    PYTHON=$("$BATS_TEST_DIRNAME/../loadtest/venv" "$BATS_TEST_DIRNAME/../loadtest/page/requirements.txt")/bin/python
     NODE_MODULES=$("$BATS_TEST_DIRNAME/../.ci/need-node" "$BATS_TEST_DIRNAME/browser")
     export PYTHON NODE_MODULES
     cd "$BATS_FILE_TMPDIR" || return 1
@@ -14,10 +14,10 @@ setup_file() {
 
 setup() { cd "$BATS_TEST_TMPDIR" || return 1; }
 
-# report KIND [OPTION…]: of a run of that kind, as report.html and report.md.
+# report KIND [OPTION…]: of a run of that kind, as report.md.
 report() {
     "$REPO/tests/fixtures/results.py" "$1" >run.json
-    "$REPO/loadtest/report" run.json --html report.html --markdown report.md "${@:2}"
+    "$REPO/loadtest/report" run.json --markdown report.md "${@:2}"
 }
 says() { grep -qE -- "$1" "${2:-report.md}" || { echo "not in ${2:-report.md}: $1" >&2; return 1; }; }
 says_not() { ! grep -E -- "$1" "${2:-report.md}"; }
@@ -76,7 +76,7 @@ page() { "$PYTHON" "$REPO/tests/browser/page.py" "$1" "$BATS_FILE_TMPDIR/full.ht
 }
 
 @test "what was not measured is said, and the rest is shown" {
-    report spike_only
+    report spike_only --html report.html
     says 'The saturation was not measured'
     says 'Not measured: lighttpd \+ fibcgi, Go net/http, Flask, Flask under gunicorn\.'
     [ "$(grep -c '^\*\*Not measured in this run\*\*' report.md)" -eq 7 ]
@@ -89,7 +89,7 @@ page() { "$PYTHON" "$REPO/tests/browser/page.py" "$1" "$BATS_FILE_TMPDIR/full.ht
 }
 
 @test "a runtime that answered nothing is shown with its failures" {
-    report crashed
+    report crashed --html report.html
     says 'Failed: .*Go net/http 500 by refused'
     says 'Crashed and had to be started again: Go net/http 3 times'
     says 'Go net/http 0 answered, 500 failed' report.html
@@ -133,7 +133,7 @@ page() { "$PYTHON" "$REPO/tests/browser/page.py" "$1" "$BATS_FILE_TMPDIR/full.ht
 }
 
 @test "text of the results is neither HTML nor Markdown" {
-    report hostile
+    report hostile --html report.html
     "$PYTHON" "$REPO/tests/browser/page.py" hostile report.html
     says '&lt;img src=x onerror=alert\(1\)&gt; \\\| \\\*\\\*bold\\\*\\\* \\`code\\` '
     says_not '[^\\]\*\*bold|<img|<script|[^\\]\]\(http'

@@ -50,7 +50,7 @@ def figure(one):
     """The drawing, what it shows for those who do not see it, and its data."""
     label = f'<svg role="img" aria-labelledby="{one.name}-title {one.name}-alt" data-figure="{one.name}" '
     described = (f'<title id="{one.name}-title">{html.escape(plain(one.title))}</title><desc id="{one.name}-alt">{html.escape(one.alt)}</desc>')
-    opening, rest = one.svg.split(">", 1)
+    opening, rest = one.svg().split(">", 1)
     drawing = label + opening.removeprefix("<svg ") + ">" + described + rest
     caption = f"<span>{inline(one.caption)}</span>" if one.caption else ""
     return (f'<figure id="{one.name}">\n<figcaption><h3>{inline(one.title)}</h3>{caption}</figcaption>\n{drawing}\n'

@@ -10,10 +10,9 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib
-
-matplotlib.use("svg")
-from matplotlib import pyplot, ticker  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib import ticker
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 SVG = "http://www.w3.org/2000/svg"
 LINK = "{http://www.w3.org/1999/xlink}href"
@@ -32,7 +31,7 @@ VARIABLES = {**{style["color"]: f"--{name}" for name, style in STYLES.items()}, 
 # A phone's width: the page shows two or three beside each other where there is room, and never smaller letters.
 WIDTH, HEIGHT = 370, 255
 
-pyplot.rcParams.update({
+matplotlib.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "fibcgi", "path.simplify": False, "font.family": "sans-serif", "font.size": 11,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": FAINT, "axes.labelcolor": INK, "text.color": INK,
     "axes.labelsize": 11, "xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "xtick.color": FAINT, "ytick.color": FAINT,
@@ -48,8 +47,8 @@ def style(name):
 class Canvas:
     def __init__(self, name, rows=1, columns=1, height=HEIGHT, width=WIDTH, **options):
         self.name = name
-        self.figure, axes = pyplot.subplots(rows, columns, figsize=(width / 72, height / 72), layout="constrained", squeeze=False, **options)
-        self.axes = axes.flatten()
+        self.figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+        self.axes = self.figure.subplots(rows, columns, squeeze=False, **options).flatten()
 
     def line(self, axes, name, x, y, series, **options):
         """One runtime's line; where y is None it is interrupted, and then its single points are marked."""
@@ -77,7 +76,6 @@ class Canvas:
     def svg(self):
         output = io.StringIO()
         self.figure.savefig(output, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        pyplot.close(self.figure)
         return clean(output.getvalue(), self.name)
 
 

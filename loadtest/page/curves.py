@@ -95,7 +95,7 @@ def draw_curve(run, curve):
     set_up(axes, curve, sorted({place for points in lines.values() for place, *_ in points}))
     plot.legend(lines, run.short, markers=True)
     last = "; ".join(f"{run.title(name)} {curve.label(points[-1][1])} at {curve.x_label(points[-1][0])}" for name, points in lines.items())
-    return Figure(curve.name, curve.title, f"{curve.title}: {last}.", plot.svg(), table_of(run, curve, lines),
+    return Figure(curve.name, curve.title, f"{curve.title}: {last}.", plot.svg, table_of(run, curve, lines),
                   "Band: from the lowest to the highest round." + (" Dotted: the bare fib loop under the same limit." if curve.ceiling else ""))
 
 
@@ -157,6 +157,6 @@ def figure_of_costs(run, plot, costs, shown):
     said = "; ".join(f"{run.title(name)} {fib:,.0f} µs for fib and {rest:,.0f} µs for all else" for name, (fib, rest) in costs.items())
     left_out = [f"{run.title(name)} ({fib:,.0f} + {rest:,.0f} µs)" for name, (fib, rest) in costs.items() if name not in shown]
     rows = [[literal(run.title(name)), f"{fib:,.1f}", f"{rest:,.1f}"] for name, (fib, rest) in costs.items()]
-    return Figure("costs", "CPU time of a request: fib and all else", f"CPU time of a request: {said}.", plot.svg(),
+    return Figure("costs", "CPU time of a request: fib and all else", f"CPU time of a request: {said}.", plot.svg,
                   Table("CPU time of a request, data", ["runtime", "fib(30), µs", "all else, µs"], rows),
                   literal(f"Too long for this scale: {', '.join(left_out)}.") if left_out else "")

@@ -5,6 +5,7 @@ Text is plain text with **strong** and `code` in it; what comes from the results
 
 import re
 from dataclasses import dataclass, field
+from typing import Callable
 
 
 def literal(text):
@@ -46,7 +47,7 @@ class Figure:
     name: str               # unique in the document
     title: str
     alt: str                # what a person sees in it, for those who do not see it
-    svg: str
+    svg: Callable           # draws it: only a page needs that, and it takes its time
     data: Table             # what is drawn
     caption: str = ""
 

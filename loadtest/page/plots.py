@@ -17,15 +17,17 @@ def drawn(run, test, key):
 
 
 def longest(run, test, names):
-    return max((series(run, test, name, "at") for name in names), key=len, default=[])
+    """Whose series goes on for longest: with slow servers the last users wait for their answers."""
+    return max(names, key=lambda name: len(series(run, test, name, "at")))
 
 
 def table_of_series(run, test, names, what, columns):
     """Each second with, for each runtime, the columns: pairs of key and what to call it."""
     head = ["s", "users"] + [f"{run.title(name)}{label}" for name in names for _, label in columns]
     rows = []
-    for index, at in enumerate(longest(run, test, names)):
-        at_that_time = [series(run, test, names[0], "users")] + [series(run, test, name, key) for name in names for key, _ in columns]
+    last = longest(run, test, names)
+    for index, at in enumerate(series(run, test, last, "at")):
+        at_that_time = [series(run, test, last, "users")] + [series(run, test, name, key) for name in names for key, _ in columns]
         rows.append([number(at)] + [number(one[index]) if index < len(one) else NONE for one in at_that_time])
     return Table(f"{TITLES[test]}: {what}, each second", [literal(one) for one in head], rows)
 
@@ -33,8 +35,8 @@ def table_of_series(run, test, names, what, columns):
 def with_users(run, test, name, names):
     """Two drawings above each other: the users over time, and below it the axes for what they see."""
     plot = Canvas(f"{test}-{name}", rows=2, height=HEIGHT + 30, sharex=True, gridspec_kw={"height_ratios": [1, 4.6]})
-    at = longest(run, test, names)
-    users = series(run, test, next(one for one in names if series(run, test, one, "at") is at), "users")
+    last = longest(run, test, names)
+    at, users = series(run, test, last, "at"), series(run, test, last, "users")
     area = plot.axes[0].fill_between(at, users, step="mid", color=FAINT, alpha=0.45, linewidth=0)
     plot.mark(area, "users", len(users))
     plot.axes[0].set_ylabel("users")
@@ -70,7 +72,7 @@ def throughput_over_time(run, test):
     axes.set_ylabel("answers a second")
     axes.set_ylim(0)
     said = "; ".join(f"{run.title(name)} {number(get(run.result(test, name), 'answered_per_second'))}" for name in names)
-    return Figure(plot.name, f"{TITLES[test]}: answers a second", f"Answers in each second and the number of users. In the mean: {said}.", plot.svg(),
+    return Figure(plot.name, f"{TITLES[test]}: answers a second", f"Answers in each second and the number of users. In the mean: {said}.", plot.svg,
                   table_of_series(run, test, names, "answers", [("answered", " answered"), ("failed", " failed")]),
                   explained(run, test, names, "Crosses: requests that failed in that second." if any(any(series(run, test, one, "failed")) for one in names) else ""))
 
@@ -91,7 +93,7 @@ def latency_over_time(run, test):
     axes.set_ylabel("p50 to p95, logarithmic")
     said = "; ".join(f"{run.title(name)} {milliseconds(get(run.result(test, name), 'latency_ms', 'p50'))} and "
                      f"{milliseconds(get(run.result(test, name), 'latency_ms', 'p95'))}" for name in names)
-    return Figure(plot.name, f"{TITLES[test]}: latency over time", f"Median and 95th percentile of latency in each second. Of the whole test: {said}.", plot.svg(),
+    return Figure(plot.name, f"{TITLES[test]}: latency over time", f"Median and 95th percentile of latency in each second. Of the whole test: {said}.", plot.svg,
                   table_of_series(run, test, names, "latency", [("p50_ms", " p50 ms"), ("p95_ms", " p95 ms"), ("p99_ms", " p99 ms")]),
                   explained(run, test, names, "Thin line: median; thick line: 95th percentile. The 99th is in the data."))
 
@@ -108,7 +110,7 @@ def memory_over_time(run, test):
     axes.set_ylabel("MiB, logarithmic")
     said = "; ".join(f"{run.title(name)} {mebibytes(get(run.result(test, name), 'memory', 'end_mib'))}" for name in names)
     kind = next((get(run.result(test, name), "memory", "kind") for name in names), None)
-    return Figure(plot.name, f"{TITLES[test]}: memory over time", f"Memory of all processes of each server. In the end: {said}.", plot.svg(),
+    return Figure(plot.name, f"{TITLES[test]}: memory over time", f"Memory of all processes of each server. In the end: {said}.", plot.svg,
                   table_of_series(run, test, names, "memory", [("memory_mib", " MiB")]), explained(run, test, names, literal(kind or "")))
 
 
@@ -141,7 +143,7 @@ def distribution(run, test):
     said = "; ".join(f"{run.title(name)} half within {milliseconds(get(run.result(test, name), 'latency_ms', 'p50'))}, all within "
                      f"{milliseconds(get(run.result(test, name), 'latency_ms', 'max'))}" for name in curves)
     rows = [[run.title(name), milliseconds(upper), percent(share, "{:.2f}".format)] for name, curve in curves.items() for upper, share in curve]
-    return Figure(plot.name, f"{TITLES[test]}: distribution of latency", f"Share of the requests that took at most so long: {said}.", plot.svg(),
+    return Figure(plot.name, f"{TITLES[test]}: distribution of latency", f"Share of the requests that took at most so long: {said}.", plot.svg,
                   Table(f"{TITLES[test]}: share of requests that took at most so long", ["runtime", "latency", "share"],
                         [[literal(cell) for cell in row] for row in rows]), explained(run, test, curves, "Further left is faster; steeper is steadier."))
 
@@ -156,7 +158,7 @@ def bars(run, name, title, values, label, caption=""):
     plot = Canvas(name, height=26 + 25 * len(values))
     draw_bars(plot, plot.axes[0], run, values, label)
     said = "; ".join(f"{run.title(one)} {label(value)}" for one, value in values.items())
-    return Figure(name, title, f"{title}: {said}.", plot.svg(),
+    return Figure(name, title, f"{title}: {said}.", plot.svg,
                   Table(title, ["runtime", "value"], [[literal(run.title(one)), label(value)] for one, value in values.items()]), caption)
 
 
@@ -211,7 +213,7 @@ def recovery_timeline(run):
     rows = [[literal(run.title(name)), number(at / 1000), str(answered), str(failed)] for name, (_, around) in steps.items()
             for at, answered, failed in around]
     return Figure(plot.name, "Answers around the kill of the serving process",
-                  f"Answers in each {STEP_MS} ms around the kill with the median time to the next answer: {said}.", plot.svg(),
+                  f"Answers in each {STEP_MS} ms around the kill with the median time to the next answer: {said}.", plot.svg,
                   Table(f"Answers around the kill, each {STEP_MS} ms", ["runtime", "s", "answered", "failed"], rows),
                   f"Each step is {STEP_MS} ms; crosses: steps in which requests failed. The vertical line is the kill. Each row has its own scale.")
 
@@ -246,9 +248,9 @@ def squeeze_outcome(run):
         if one["failed"]:
             bar, = axes.barh([place], [one["failed"]], left=[answered[name]], height=0.62, facecolor="none", edgecolor=BAD, hatch="////", linewidth=0.8)
             plot.mark(bar, f"{name} failed", 1)
-        axes.annotate(f"{answered[name]:,} answered, {one['failed']:,} failed", (one["requests"], place), xytext=(4, 0), textcoords="offset points", va="center")
-    axes.set_xlim(0, max(one["requests"] for one in outcomes.values()) * 2.3)
+        axes.annotate(f"{answered[name]:,}, {one['failed']:,} failed", (one["requests"], place), xytext=(4, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, max(one["requests"] for one in outcomes.values()) * 1.9)
     said = "; ".join(f"{run.title(name)} {answered[name]:,} answered, {one['failed']:,} failed" for name, one in outcomes.items())
     rows = [[literal(run.title(name)), str(answered[name]), str(one["failed"])] for name, one in outcomes.items()]
-    return Figure(plot.name, "Squeeze: answered and failed", f"Requests in the squeeze: {said}.", plot.svg(), Table("Squeeze: requests", ["runtime", "answered", "failed"], rows),
+    return Figure(plot.name, "Squeeze: answered and failed", f"Requests in the squeeze: {said}.", plot.svg, Table("Squeeze: requests", ["runtime", "answered", "failed"], rows),
                   "Hatched: failed.")

@@ -106,7 +106,7 @@ def panel_data(run):
 
 def overview(run):
     """A row for each runtime: what README shows."""
-    columns = {title: (values, show) for _, title, values, show, _ in panel_data(run)}
+    columns = {title[0].lower() + title[1:]: (values, show) for _, title, values, show, _ in panel_data(run)}
     rows = [[Cell(literal(run.title(name)), runtime=name), *[show(values.get(name)) for values, show in columns.values()],
              failed_by_kills(run, name)] for name in run.names()]
     return Table("At a glance", ["runtime", *columns, "requests failed by the kills"], rows)

@@ -5,7 +5,7 @@ from .document import Cell, Figures, Notice, Section, Table, Text, literal
 from .results import OURS, TESTS, TITLES, get
 from .units import NONE, count, divide, exact, mebibytes, megabytes, milliseconds, number, percent, plural, rate, times
 
-PUBLISHED = "Small figures in parentheses are the published ones."
+PUBLISHED = "In parentheses: the published figures."
 
 
 def sections(run):
@@ -132,10 +132,8 @@ def footprint(run, test):
                      with_published(run, test, name, "idle_mib", mebibytes, get(result, "memory", "idle_mib")),
                      with_published(run, test, name, "after_mib", mebibytes, get(result, "memory", "after_mib")),
                      milliseconds(result.get("start_ms")), literal(get(run.runtimes, name, "processes") or NONE)])
-    kinds = [literal(f"{run.title(name)}: {get(run.result(test, name), 'image', 'kind')}; {get(run.result(test, name), 'memory', 'kind')}{parts(run, name)}.")
-             for name in run.measured(test)]
     table = Table("Size and memory", ["runtime", "size", "idle", "after a load", "start to first answer", "processes"], rows,
-                  [PUBLISHED, *kinds, *notes(run, test)], left=(5,))
+                  [PUBLISHED, *kinds_of_size(run), *notes(run, test)], left=(5,))
     values = {key: {name: get(run.result(test, name), *path) for name in run.measured(test)}
               for key, path in (("image", ("image", "mb")), ("after", ("memory", "after_mib")), ("start", ("start_ms",)))}
     return [table, *figures(plots.bars(run, "image", "Size of what is deployed", values["image"], megabytes),
@@ -143,9 +141,21 @@ def footprint(run, test):
                             plots.bars(run, "start", "Start to the first answer", values["start"], milliseconds))]
 
 
+def kinds_of_size(run):
+    """What was weighed: not always the same for all."""
+    kinds = {}
+    for name in run.measured("footprint"):
+        if kind := get(run.result("footprint", name), "image", "kind"):
+            kinds.setdefault(kind, []).append(run.title(name) + parts(run, name))
+    said = [f"Size of {kind}: {', '.join(titles)}." for kind, titles in kinds.items()]
+    memory = {kind for name in run.measured("footprint") if (kind := get(run.result("footprint", name), "memory", "kind"))}
+    return [literal(one) for one in [*said, *(["Sizes of different kinds compare only roughly."] if len(kinds) > 1 else []),
+                                     *(f"Memory: {kind}." for kind in sorted(memory))]]
+
+
 def parts(run, name):
     sizes = get(run.result("footprint", name), "image", "parts") or {}
-    return ": " + ", ".join(f"{part} {number(size)} MB" for part, size in sizes.items()) if len(sizes) > 1 else ""
+    return f" ({', '.join(f'{part} {megabytes(size)}' for part, size in sizes.items())})" if len(sizes) > 1 else ""
 
 
 def single(run, test):
