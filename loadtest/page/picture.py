@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from .canvas import FAINT, Canvas
+from .canvas import Canvas
+from .document import pieces
 from .plots import draw_bars
 from .summary import TITLE, answer, panel_data
-from .document import pieces
 
 STYLE = Path(__file__).with_name("colours.css")
 
@@ -22,8 +22,7 @@ def draw(run):
     plot.figure.get_layout_engine().set(w_pad=0.1, h_pad=0.12, hspace=0.06, wspace=0.03)
     for axes, (title, values, label, caption) in zip(plot.axes, panels):
         draw_bars(plot, axes, run, values, label)
-        axes.set_title(f"{title}", loc="left", fontsize=12, fontweight="bold", pad=6)
-        axes.set_title(caption, loc="right", fontsize=10.5, color=FAINT, pad=6)
+        axes.set_title(f"{title}\n{caption}", loc="left", fontsize=11.5, pad=6)
     for axes in plot.axes[len(panels):]:
         axes.set_visible(False)
     return stand_alone(plot.svg(), "".join(piece for _, piece in pieces(answer(run))))
