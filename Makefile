@@ -112,7 +112,7 @@ need-run:
 	@.ci/need $(PACKAGES_RUN)
 need-test:
 	@.ci/need $(PACKAGES_TEST)
-	@loadtest/venv loadtest/page/requirements.txt >/dev/null
+	@.ci/need-python loadtest/page/requirements.txt >/dev/null
 	@.ci/need-node tests/browser >/dev/null
 need-lint:
 	@.ci/need $(PACKAGES_LINT)
