@@ -4,7 +4,7 @@ import html
 from pathlib import Path
 from string import Template
 
-from .document import Cell, Figures, Items, Notice, Table, Text, pieces
+from .document import Cell, Figures, Items, Notice, Text, pieces
 
 HERE = Path(__file__).parent
 VERDICTS = {"met": "✓ met", "missed": "✗ missed", "open": "– open"}
@@ -36,14 +36,15 @@ def block(part, of):
     if isinstance(part, Items):
         return items(part.items)
     if isinstance(part, Notice):
-        return f'<aside class="{part.kind}" aria-label="{html.escape(part.title)}: {html.escape(of.title)}"><h3>{inline(part.title)}</h3>{items(part.items)}</aside>\n'
+        label = html.escape(f"{part.title}: {of.title}")
+        return f'<aside class="{part.kind}" aria-label="{label}"><h3>{inline(part.title)}</h3>{items(part.items)}</aside>\n'
     if isinstance(part, Figures):
         return f'<div class="figures">\n{"".join(figure(one) for one in part.figures)}</div>\n'
     return table(part)
 
 
-def items(texts):
-    return f"<ul>{''.join(f'<li>{inline(one)}</li>' for one in texts)}</ul>\n" if texts else ""
+def items(texts, kind="points"):
+    return f"<ul class={kind}>{''.join(f'<li>{inline(one)}</li>' for one in texts)}</ul>\n" if texts else ""
 
 
 def figure(one):
@@ -64,8 +65,9 @@ def plain(text):
 def table(one):
     head = "".join(f'<th scope="col"{words(place in one.left)}>{inline(text)}</th>' if text else "<td></td>" for place, text in enumerate(one.head))
     rows = "".join("<tr>" + "".join(cell(value, place == 0, place in one.left) for place, value in enumerate(row)) + "</tr>\n" for row in one.rows)
-    shown = (f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(plain(one.caption))}"><table><caption>{inline(one.caption)}</caption>'
-             f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n{items(one.notes).replace('<ul>', '<ul class=notes>', 1)}")
+    shown = (f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(plain(one.caption))}">'
+             f"<table><caption>{inline(one.caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
+             + items(one.notes, "notes"))
     return f"<details><summary>{inline(one.caption)}</summary>{shown}</details>\n" if one.folded else shown
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from .document import Cell, Figures, Items, Notice, Table, Text, pieces
+from .document import Cell, Figures, Items, Notice, Text, pieces
 
 VERDICTS = {"met": "**met**", "missed": "**missed**", "open": "open"}
 

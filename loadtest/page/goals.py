@@ -130,7 +130,8 @@ def squeeze(run):
 def ceiling(run):
     """Of the rounds that count, as the case's median is."""
     value = get(run.case(QUOTA, CONNECTIONS, OURS), "of_ceiling", "median")
-    return Goal("saturation: share of the fib ceiling", "the physical limit", f"≥ {percent(CEILING_GOAL, exact)}", "not measured" if value is None else percent(value),
+    measured = "not measured" if value is None else percent(value)
+    return Goal("saturation: share of the fib ceiling", "the physical limit", f"≥ {percent(CEILING_GOAL, exact)}", measured,
                 judge(value, lambda value: value >= CEILING_GOAL))
 
 

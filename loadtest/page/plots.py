@@ -72,9 +72,10 @@ def throughput_over_time(run, test):
     axes.set_ylabel("answers a second")
     axes.set_ylim(0)
     said = "; ".join(f"{run.title(name)} {number(get(run.result(test, name), 'answered_per_second'))}" for name in names)
+    crosses = "Crosses: requests that failed in that second." if any(any(series(run, test, one, "failed")) for one in names) else ""
     return Figure(plot.name, f"{TITLES[test]}: answers a second", f"Answers in each second and the number of users. In the mean: {said}.", plot.svg,
                   table_of_series(run, test, names, "answers", [("answered", " answered"), ("failed", " failed")]),
-                  explained(run, test, names, "Crosses: requests that failed in that second." if any(any(series(run, test, one, "failed")) for one in names) else ""))
+                  explained(run, test, names, crosses))
 
 
 def latency_over_time(run, test):
@@ -93,7 +94,8 @@ def latency_over_time(run, test):
     axes.set_ylabel("p50 to p95, logarithmic")
     said = "; ".join(f"{run.title(name)} {milliseconds(get(run.result(test, name), 'latency_ms', 'p50'))} and "
                      f"{milliseconds(get(run.result(test, name), 'latency_ms', 'p95'))}" for name in names)
-    return Figure(plot.name, f"{TITLES[test]}: latency over time", f"Median and 95th percentile of latency in each second. Of the whole test: {said}.", plot.svg,
+    return Figure(plot.name, f"{TITLES[test]}: latency over time",
+                  f"Median and 95th percentile of latency in each second. Of the whole test: {said}.", plot.svg,
                   table_of_series(run, test, names, "latency", [("p50_ms", " p50 ms"), ("p95_ms", " p95 ms"), ("p99_ms", " p99 ms")]),
                   explained(run, test, names, "Thin line: median; thick line: 95th percentile. The 99th is in the data."))
 
@@ -252,5 +254,5 @@ def squeeze_outcome(run):
     axes.set_xlim(0, max(one["requests"] for one in outcomes.values()) * 1.9)
     said = "; ".join(f"{run.title(name)} {answered[name]:,} answered, {one['failed']:,} failed" for name, one in outcomes.items())
     rows = [[literal(run.title(name)), str(answered[name]), str(one["failed"])] for name, one in outcomes.items()]
-    return Figure(plot.name, "Squeeze: answered and failed", f"Requests in the squeeze: {said}.", plot.svg, Table("Squeeze: requests", ["runtime", "answered", "failed"], rows),
-                  "Hatched: failed.")
+    return Figure(plot.name, "Squeeze: answered and failed", f"Requests in the squeeze: {said}.", plot.svg,
+                  Table("Squeeze: requests", ["runtime", "answered", "failed"], rows), "Hatched: failed.")
