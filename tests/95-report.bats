@@ -85,6 +85,8 @@ page() { "$PYTHON" "$REPO/tests/browser/page.py" "$1" "$BATS_FILE_TMPDIR/full.ht
     report nothing
     says 'The load tests were not measured'
     report bare
+    says 'a \*\*quick\*\* run\. It is no result to publish'
+    says '^\| lighttpd \+ fibcgi \| server \| ≈ 0 \|'
     goal 'spike: p95' open 'no figure'
 }
 

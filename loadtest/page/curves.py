@@ -116,11 +116,12 @@ def table_of(run, curve, lines):
 
 
 def cost_of(run, name):
-    """Of a request: microseconds of CPU for fib, and for all else; or None."""
+    """Of a request: microseconds of CPU for fib, and for all else; or None. Parts are differences, so one that is next to nothing may
+    come out below it."""
     parts = get(run.costs, name, "parts_us") or {}
     if parts.get("fib") is None:
         return None
-    return parts["fib"], sum(value for part, value in parts.items() if part != "fib" and value is not None)
+    return parts["fib"], max(0, sum(value for part, value in parts.items() if part != "fib" and value is not None))
 
 
 def draw_costs(run):

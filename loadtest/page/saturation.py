@@ -67,7 +67,7 @@ def parts(run):
     rows = []
     for name in run.names():
         measured = get(run.costs, name, "parts_us") or {}
-        rows += [[Cell(literal(run.title(name)), runtime=name), literal(part), number(value), percent(value / sum(filter(None, measured.values())))]
+        rows += [[Cell(literal(run.title(name)), runtime=name), literal(part), number(value) if value > 0 else "≈ 0", percent(value / sum(filter(None, measured.values())))]
                  for part, value in measured.items() if value is not None]
     cost = next(iter(run.costs.values()), {})
     if not rows:

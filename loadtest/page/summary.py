@@ -67,8 +67,9 @@ def warnings(run):
         if not part:
             result.append(f"The {name} were not measured." if name == "load tests" else f"The {name} was not measured.")
         elif about.get("form") != "full":
-            result.append(f"The {name}: a **{literal(about.get('form'))}** run, times scaled by {number(about.get('seconds_scale'))}. "
-                          "It is no result to publish.")
+            scale = about.get("seconds_scale")
+            result.append(f"The {name}: a **{literal(about.get('form'))}** run" + (f", times scaled by {number(scale)}" if scale else "")
+                          + ". It is no result to publish.")
         if part and not about.get("finished"):
             result.append(f"The {name}: not complete.")
     uncounted = sorted({f"{tests.TITLES.get(test, test)} of {run.title(name)}" for test, name in run.results if not run.counts(test, name)})

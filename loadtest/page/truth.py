@@ -5,7 +5,7 @@ from .document import literal
 from .goals import CEILING_GOAL, saturation_ratio
 from .plots import first_kind
 from .results import FLASK, GO, OURS, RUST, get
-from .units import count, cpus, exact, mebibytes, megabytes, milliseconds, number, percent, plural, times
+from .units import count, cpus, divide, exact, mebibytes, megabytes, milliseconds, number, percent, plural, times
 
 # test, path of the figure, what it is called, how it is shown, whether more is better
 COMPARED = [
@@ -70,7 +70,7 @@ def compiler_share(run):
         other = cost_of(run, name)
         if not ours or not other:
             continue
-        fib, rest = other[0] / ours[0], other[1] / ours[1]
+        fib, rest = divide(other[0], ours[0]), divide(other[1], ours[1])
         equal = (ours[0] + other[1]) / (ours[0] + ours[1])
         result.append(f"**{literal(run.title(name))}**: fib(30) takes {number(other[0])} µs there and {number(ours[0])} µs here, {times(fib)}. All else takes "
                       f"{number(other[1])} µs there and {number(ours[1])} µs here, {times(rest)}. With fib equally fast in both, fibcgi would answer "
