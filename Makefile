@@ -13,7 +13,9 @@
 # make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
 # make deb        Debian packages in build/deb, for apt install ./build/deb/fibcgi_*.deb
 # make images     the two images of the pod, and archives of them in build/images
+# make k8s-test   the chart's tests under load in the cluster of kubectl's context; says what it needs
 # make pod        the chart's pod under podman, on http://127.0.0.1:8080 (PORT=…); make pod-down takes it away
+# make manifest   what is made from k8s/chart: its README.md, the plain manifest k8s/fibcgi.yaml, the tests' snapshot
 # make clean
 
 ifeq ($(origin CC),default)
@@ -320,6 +322,20 @@ need-engine:
 images: image-roots need-engine
 	@container/images $(VERSION) $(IMAGES)
 
+# Two versions, to upgrade from one to the other. In a cluster's own namespaces no engine may be at hand, but the archives are.
+NEXT_TAG := $(VERSION)-next
+.PHONY: archives k8s-test
+archives: image-roots
+	@ARCHIVES_ONLY=1 container/images $(VERSION) $(IMAGES)
+	@mkdir -p $(IMAGES)-next
+	@rm -rf $(IMAGES)-next/roots
+	@cp -a $(IMAGES)/roots $(IMAGES)-next/roots
+	@ARCHIVES_ONLY=1 container/images $(NEXT_TAG) $(IMAGES)-next
+k8s-test: archives
+	@.ci/need bats jq curl python3
+	@helm=$$(command -v helm || .ci/need-program helm3) && PATH="$${helm%/*}:$$PATH" NEXT_TAG=$(NEXT_TAG) \
+	  tests/k8s/run $(IMAGES)/*.tar $(IMAGES)-next/*.tar -- $(K8S_TESTS)
+
 # POD: its name. HELM_ARGUMENTS: further values of the chart, such as '--set cpu=1'.
 pod: images
 	@.ci/need curl
@@ -327,3 +343,17 @@ pod: images
 pod-down:
 	@POD=$(POD) container/pod down
 PACKAGES_TEST += $(PACKAGES_IMAGES) $(PACKAGES_ENGINE)
+
+# The chart. Its tools are Go programs and a Python package, built once for a user; only its own tests and lint need them.
+CHART_PROGRAMS := helm3 helm4 kustomize podcheck
+.PHONY: need-chart manifest
+need-chart:
+	@for program in $(CHART_PROGRAMS); do .ci/need-program $$program >/dev/null || exit 1; done
+	@.ci/need-python tests/fixtures/validate.txt >/dev/null
+test: $(if $(filter tests %-chart.bats,$(TESTS)),need-chart)
+lint: need-chart
+
+manifest: need-chart
+	@.ci/chart-readme >k8s/chart/README.md
+	@.ci/manifest >k8s/fibcgi.yaml
+	@$$(.ci/need-program helm3) template fib k8s/chart >tests/fixtures/chart-default.yaml

@@ -32,10 +32,11 @@ static unsigned count_names(const char *names)
 static int take_single(int *place, int fd, const char *name, const struct log *log)
 {
     if (*place >= 0) {
-        log_error(log,
-                  "two of the passed sockets are named %s (LISTEN_FDNAMES), but the pool has one socket for that; give a "
-                  "single ListenStream= to the socket unit with FileDescriptorName=%s",
-                  name, name);
+        log_error(
+            log,
+            "two of the passed sockets are named %s (LISTEN_FDNAMES), but the pool has one socket for that; give a "
+            "single ListenStream= to the socket unit with FileDescriptorName=%s",
+            name, name);
         return -1;
     }
     *place = fd;

@@ -56,7 +56,8 @@ static struct text before(struct text text, char end)
 static bool is_token(struct text text)
 {
     for (size_t i = 0; i < text.length; i++) {
-        if (!isalnum((unsigned char)text.at[i]) && (text.at[i] == '\0' || strchr("!#$%&'*+-.^_`|~", text.at[i]) == NULL))
+        if (!isalnum((unsigned char)text.at[i]) &&
+            (text.at[i] == '\0' || strchr("!#$%&'*+-.^_`|~", text.at[i]) == NULL))
             return false;
     }
     return text.length > 0;
@@ -118,7 +119,9 @@ static bool add_path(struct http_request *request, struct text path)
         if (c == '%') {
             int high = i + 2 < path.length ? hex_digit(path.at[i + 1]) : -1;
             int low = high >= 0 ? hex_digit(path.at[i + 2]) : -1;
-            c = low >= 0 ? (char)(high << 4 | low) : '\0';
+            if (low < 0)
+                return false;
+            c = (char)(high << 4 | low);
             i += 2;
         }
         if (c == '\0')
@@ -147,8 +150,8 @@ static void write_name(struct http_request *request, struct text name)
     if (!equals(name, "Content-Type") && !equals(name, "Content-Length"))
         append(request, "HTTP_", 5);
     for (size_t i = 0; i < name.length; i++) {
-        char c = name.at[i] == '-' ? '_' : (char)toupper((unsigned char)name.at[i]);
-        append(request, &c, 1);
+        char c = (char)toupper((unsigned char)name.at[i]);
+        append(request, c == '-' ? "_" : &c, 1);
     }
 }
 
@@ -157,7 +160,8 @@ static void join(struct http_request *request, const char *known, struct text va
     size_t place = (size_t)(known - request->variables) + strlen(known);
     char *end = request->variables + place;
     memmove(end + 2 + value.length, end, request->used - place);
-    memcpy(end, ", ", 2);
+    end[0] = ',';
+    end[1] = ' ';
     memcpy(end + 2, value.at, value.length);
     request->used += 2 + value.length;
 }

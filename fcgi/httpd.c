@@ -23,6 +23,18 @@
 /* The listener's mark among the events; the others are places in the table. */
 #define LISTENER_MARK UINT32_MAX
 
+/* Mostly a request comes in one piece and is answered at once: its bytes never get into shared memory, of which each place
+ * would keep some pages for ever. */
+struct httpd_memory {
+    char head[HTTP_HEAD_MAX];
+    struct http_request request;
+};
+
+struct shared {
+    struct httpd_connection connections[HTTPD_CONNECTIONS_MAX];
+    char heads[HTTPD_CONNECTIONS_MAX][HTTP_HEAD_MAX];
+};
+
 static int watch(const struct httpd_table *table, int operation, int fd, uint32_t mark, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u32 = mark};
@@ -31,11 +43,10 @@ static int watch(const struct httpd_table *table, int operation, int fd, uint32_
 
 int httpd_create(struct httpd_table *table, const struct listener *listener)
 {
-    size_t size = HTTPD_CONNECTIONS_MAX * sizeof(struct httpd_connection);
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
         return -1;
-    *table = (struct httpd_table){listener, memory, epoll_create1(EPOLL_CLOEXEC)};
+    *table = (struct httpd_table){listener, shared->connections, shared->heads, epoll_create1(EPOLL_CLOEXEC)};
     return table->events < 0 ? -1 : watch(table, EPOLL_CTL_ADD, listener->fd, LISTENER_MARK, EPOLLIN);
 }
 
@@ -92,15 +103,15 @@ int httpd_open(struct httpd *httpd, const struct httpd_config *config)
     *httpd = (struct httpd){.config = *config};
     if (config->table == NULL)
         return 0;
-    httpd->request = malloc(sizeof(*httpd->request));
-    return httpd->request != NULL ? 0 : -1;
+    httpd->memory = malloc(sizeof(*httpd->memory));
+    return httpd->memory != NULL ? 0 : -1;
 }
 
 void httpd_close(struct httpd *httpd)
 {
     app_response_free(&httpd->response);
-    free(httpd->request);
-    httpd->request = NULL;
+    free(httpd->memory);
+    httpd->memory = NULL;
 }
 
 /* Between the opening or closing of a descriptor and its note the master must not take it for one that was lost. */
@@ -218,13 +229,14 @@ static void serve(struct httpd *httpd, struct httpd_connection *connection)
 {
     const struct httpd_config *config = &httpd->config;
     struct app_response *response = &httpd->response;
+    struct http_request *checked = &httpd->memory->request;
     struct app_request request = {
-        .method = httpd->request->method,
-        .path = httpd->request->path,
-        .query = httpd->request->query,
+        .method = checked->method,
+        .path = checked->path,
+        .query = checked->query,
         .variable = find_variable,
         .read_body = read_body,
-        .source = httpd->request,
+        .source = checked,
     };
     /* The master ends what hangs. */
     atomic_store_explicit(&config->slot->busy_since_ns, clock_now_ns(), memory_order_relaxed);
@@ -239,24 +251,29 @@ static void serve(struct httpd *httpd, struct httpd_connection *connection)
 
 static void receive(struct httpd *httpd, struct httpd_connection *connection)
 {
-    ssize_t got = recv(fd_of(connection), connection->head + connection->length,
-                       sizeof(connection->head) - connection->length, MSG_DONTWAIT);
+    char *kept = httpd->config.table->heads[connection - httpd->config.table->connections];
+    char *head = httpd->memory->head;
+    struct http_request *request = &httpd->memory->request;
+    size_t length = connection->length;
+    ssize_t got = recv(fd_of(connection), head + length, sizeof(httpd->memory->head) - length, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
         drop(httpd, connection);
         return;
     }
-    connection->length += (uint32_t)got;
+    memcpy(head, kept, length);
     app_response_reset(&httpd->response);
-    switch (http_check(httpd->request, connection->head, connection->length)) {
+    switch (http_check(request, head, length + (size_t)got)) {
     case HTTP_MORE:
+        memcpy(kept + length, head + length, (size_t)got);
+        connection->length += (uint32_t)got;
         break;
     case HTTP_WHOLE:
         serve(httpd, connection);
         break;
     case HTTP_REFUSED:
-        app_problem(&httpd->response, httpd->request->status, httpd->request->wrong, "");
+        app_problem(&httpd->response, request->status, request->wrong, "");
         send_answer(httpd, connection, true);
         break;
     }

@@ -35,13 +35,13 @@ struct httpd_connection {
     uint64_t answer_length; /* of the memory file */
     uint64_t began_ns;
     uint64_t deadline_ns; /* when it is given up */
-    char head[HTTP_HEAD_MAX];
 };
 
 /* What the master makes, once for all workers that come after each other. */
 struct httpd_table {
     const struct listener *listener;
     struct httpd_connection *connections; /* HTTPD_CONNECTIONS_MAX of them */
+    char (*heads)[HTTP_HEAD_MAX];         /* what has come of each one's head, while that is not complete */
     int events;                           /* epoll: readable when there is something to do */
 };
 
@@ -66,9 +66,11 @@ struct httpd_config {
     uint64_t write_timeout_ns; /* for the reader of an answer to take some more of it */
 };
 
+struct httpd_memory;
+
 struct httpd {
     struct httpd_config config;
-    struct http_request *request;
+    struct httpd_memory *memory; /* for the request in hand */
     struct app_response response;
 };
 

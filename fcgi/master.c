@@ -110,8 +110,8 @@ static void begin_leaving(struct master *master, const char *signal_name)
         return;
     }
     log_info(master->config->log,
-             "%s: /readyz says no; serving on until nobody listens on port %u and its connections have ended", signal_name,
-             master->config->drain_after);
+             "%s: /readyz says no; serving on until nobody listens on port %u and its connections have ended",
+             signal_name, master->config->drain_after);
     master->next_front_ns = now_ns + FRONT_STEP_NS;
 }
 
@@ -161,8 +161,7 @@ static void log_status(struct master *master)
     for (size_t i = 0; i < RESTART_CAUSES; i++)
         restarts += counter_read(&board->master.restarts[i]);
     log_info(master->config->log, "status: %s, %u of %u workers up, %" PRIu64 " requests, %" PRIu64 " restarts",
-             describe_phase(master), metrics_workers_up(board), master->pool.wanted,
-             requests, restarts);
+             describe_phase(master), metrics_workers_up(board), master->pool.wanted, requests, restarts);
 }
 
 static void reopen_log(struct master *master)

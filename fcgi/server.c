@@ -360,8 +360,7 @@ static int create_shared_memory(struct program *program)
     sandbox_raise_file_limit();
     program->board = scoreboard_create();
     uint64_t kept_bytes = (uint64_t)program->options.max_kept_bytes;
-    if (program->board != NULL &&
-        connections_create(&program->connections, work_reserve(program), kept_bytes) == 0 &&
+    if (program->board != NULL && connections_create(&program->connections, work_reserve(program), kept_bytes) == 0 &&
         connections_create(&program->admin_connections, admin_reserve(program), kept_bytes) == 0 &&
         (httpd_of(program) == NULL || httpd_create(&program->httpd, &program->http_listener) == 0)) {
         program->connections.slot = CONNECTIONS_MASTER;

@@ -32,12 +32,12 @@ start_http_pool() {
     start_pool --workers 1 --admin-http "tcp:127.0.0.1:$PORT" "$@"
 }
 
-# say TEXT: sends it, with the escapes of printf, on a connection of its own; what comes until its end is in $REPLY, its status
+# say TEXT: sends it, with the escapes of printf %b, on a connection of its own; what comes until its end is in $REPLY, its status
 # line's number in $CODE.
 say() {
     local fd
     exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-    printf "$1" >&"$fd"
+    printf '%b' "$1" >&"$fd"
     REPLY=$(timeout 10 cat <&"$fd" | tr -d '\r')
     exec {fd}>&-
     CODE=$(sed -n '1s/^HTTP\/1\.1 \([0-9]*\) .*/\1/p' <<<"$REPLY")
@@ -101,7 +101,7 @@ open_silent() {
     says_code 'GET /healthz HTTP/1.0\r\n\r\n' 200
     [[ $REPLY == *$'\n\nok' ]]
     says_code 'GET http://x/readyz HTTP/1.1\r\nHost: x\r\n\r\n' 200
-    says_code 'GET /%%68ealthz HTTP/1.1\r\nHost: x\r\n\r\n' 200
+    says_code 'GET /%68ealthz HTTP/1.1\r\nHost: x\r\n\r\n' 200
     # One request a connection: what follows is dropped.
     says_code 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\n\r\n' 200
     [ "$(grep -c '^HTTP' <<<"$REPLY")" -eq 1 ]
@@ -153,7 +153,7 @@ open_silent() {
 @test "a Unix socket and IPv6 are as good, without --admin-listen, too, and an empty variable is none" {
     PORT=$(free_port)
     begin "$FIBCGI" --listen "unix:$SOCKET" --workers 1 --admin-http "tcp:[::1]:$PORT"
-    URL=http://[::1]:$PORT
+    URL="http://[::1]:$PORT"
     wait_for 5 is_ready
     ends "$BEGUN" TERM
     [ "$STOP_STATUS" -eq 0 ]

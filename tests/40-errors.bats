@@ -84,6 +84,7 @@ request-timeout 10ms 24h 9ms 86400001ms FIBCGI_REQUEST_TIMEOUT
 read-timeout 10ms 24h 9ms 86400001ms FIBCGI_READ_TIMEOUT
 write-timeout 10ms 24h 9ms 86400001ms FIBCGI_WRITE_TIMEOUT
 drain-timeout 10ms 24h 9ms 86400001ms FIBCGI_DRAIN_TIMEOUT
+drain-after 0 65535 -1 65536 FIBCGI_DRAIN_AFTER
 max-n 0 93 -1 94 FIBCGI_MAX_N
 max-params-size 1K 16M 1023 16777217 FIBCGI_MAX_PARAMS_SIZE
 max-params-count 16 65535 15 65536 FIBCGI_MAX_PARAMS_COUNT
@@ -226,11 +227,11 @@ END
 
 @test "an empty flag is refused by name" {
     local option
-    for option in listen admin-listen socket-owner socket-group allowed-peers user group log; do
+    for option in listen admin-listen admin-http socket-owner socket-group allowed-peers user group log; do
         fails 100 "$FIBCGI" -t "--$option="
         says "--$option:" 'is empty' give
     done
-    for option in mode socket-mode backlog workers max-requests request-timeout read-timeout write-timeout drain-timeout \
+    for option in mode socket-mode backlog workers max-requests request-timeout read-timeout write-timeout drain-timeout drain-after \
         max-n max-params-size max-params-count max-body-size memory-limit sandbox watch-clients; do
         fails 100 "$FIBCGI" -t "--$option="
         says "--$option:"

@@ -47,6 +47,7 @@ static void check_texts(const struct command *command, const struct options *opt
 {
     check_text(command, options->listen);
     check_text(command, options->admin_listen);
+    check_text(command, options->admin_http);
     check_text(command, options->socket_owner);
     check_text(command, options->socket_group);
     check_text(command, options->allowed_peers);
@@ -79,6 +80,7 @@ static void check_numbers(const struct options *options)
     check_number(options->max_params_count, 16, 65535);
     check_number(options->max_body_bytes, 0, 1LL << 30);
     check_number(options->watch_clients, 0, 1);
+    check_number(options->drain_after, 0, 65535);
     check_number(options->sandbox, CONFINE_AUTO, CONFINE_OFF);
     if (options->memory_limit_bytes != 0)
         check_number(options->memory_limit_bytes, 4LL << 20, 64LL << 30);

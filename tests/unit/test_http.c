@@ -55,8 +55,9 @@ static void assert_refused(const char *head, int status)
 static void a_request_is_taken_apart(void **state)
 {
     (void)state;
-    assert_int_equal(check("GET /status?json&a=%20 HTTP/1.1\r\n" HOST "Accept: text/html\r\nUser-Agent:kube-probe/1.34 \t\r\n\r\n"),
-                     HTTP_WHOLE);
+    assert_int_equal(
+        check("GET /status?json&a=%20 HTTP/1.1\r\n" HOST "Accept: text/html\r\nUser-Agent:kube-probe/1.34 \t\r\n\r\n"),
+        HTTP_WHOLE);
     assert_string_equal(request.method, "GET");
     assert_string_equal(request.path, "/status");
     assert_string_equal(request.query, "json&a=%20");
@@ -116,13 +117,33 @@ static void the_first_line_is_one_of_http_1(void **state)
         const char *line;
         int status;
     } cases[] = {
-        {"GET / HTTP/2.0", 505},   {"PRI * HTTP/2.0", 505},     {"GET / HTTP/0.9", 505},    {"GET / HTTP/1.10", 400},
-        {"GET / http/1.1", 400},   {"GET / HTTP/1,1", 400},     {"GET / HTTP/1.x", 400},    {"GET /", 400},
-        {"GET", 400},              {"GET  / HTTP/1.1", 400},    {"GET /  HTTP/1.1", 400},   {"GET / HTTP/1.1 ", 400},
-        {" GET / HTTP/1.1", 400},  {"GET\t/ HTTP/1.1", 400},    {"G@T / HTTP/1.1", 400},    {"GET healthz HTTP/1.1", 400},
-        {"GET * HTTP/1.1", 400},   {"GET /a#b HTTP/1.1", 400},  {"GET /\xc3\xa4 HTTP/1.1", 400}, {"GET /%2 HTTP/1.1", 400},
-        {"GET /%00 HTTP/1.1", 400}, {"GET /%zz HTTP/1.1", 400}, {"GET /a\rb HTTP/1.1", 400}, {"GET ?a HTTP/1.1", 400},
-        {"CONNECT localhost:80 HTTP/1.1", 400}, {"GET ftp://localhost/ HTTP/1.1", 400}, {"SSH-2.0-OpenSSH_9.2", 400},
+        {"GET / HTTP/2.0", 505},
+        {"PRI * HTTP/2.0", 505},
+        {"GET / HTTP/0.9", 505},
+        {"GET / HTTP/1.10", 400},
+        {"GET / http/1.1", 400},
+        {"GET / HTTP/1,1", 400},
+        {"GET / HTTP/1.x", 400},
+        {"GET /", 400},
+        {"GET", 400},
+        {"GET  / HTTP/1.1", 400},
+        {"GET /  HTTP/1.1", 400},
+        {"GET / HTTP/1.1 ", 400},
+        {" GET / HTTP/1.1", 400},
+        {"GET\t/ HTTP/1.1", 400},
+        {"G@T / HTTP/1.1", 400},
+        {"GET healthz HTTP/1.1", 400},
+        {"GET * HTTP/1.1", 400},
+        {"GET /a#b HTTP/1.1", 400},
+        {"GET /\xc3\xa4 HTTP/1.1", 400},
+        {"GET /%2 HTTP/1.1", 400},
+        {"GET /%00 HTTP/1.1", 400},
+        {"GET /%zz HTTP/1.1", 400},
+        {"GET /a\rb HTTP/1.1", 400},
+        {"GET ?a HTTP/1.1", 400},
+        {"CONNECT localhost:80 HTTP/1.1", 400},
+        {"GET ftp://localhost/ HTTP/1.1", 400},
+        {"SSH-2.0-OpenSSH_9.2", 400},
     };
     char head[256];
     (void)state;
@@ -148,8 +169,8 @@ static void http_1_0_and_later_versions_of_1_are_served(void **state)
 static void a_field_that_is_none_is_refused(void **state)
 {
     static const char *const fields[] = {
-        "no colon", ": no name", "Name : x", " folded: x", "\tfolded", "Na\x01me: x", "Name: a\rb", "Name: a\x7f", "N\xc3me: x",
-        "Name: a\nOther: b",
+        "no colon",    ": no name",  "Name : x",    " folded: x", "\tfolded",
+        "Na\x01me: x", "Name: a\rb", "Name: a\x7f", "N\xc3me: x", "Name: a\nOther: b",
     };
     char head[256];
     (void)state;
@@ -165,7 +186,8 @@ static void a_field_that_is_none_is_refused(void **state)
 static void fields_of_one_name_are_joined_and_ambiguous_names_left_out(void **state)
 {
     (void)state;
-    assert_int_equal(check("GET / HTTP/1.1\r\nAccept: a\r\n" HOST "accept: b\r\nX-Y: 1\r\nX_Y: 2\r\nACCEPT:c\r\n\r\n"), HTTP_WHOLE);
+    assert_int_equal(check("GET / HTTP/1.1\r\nAccept: a\r\n" HOST "accept: b\r\nX-Y: 1\r\nX_Y: 2\r\nACCEPT:c\r\n\r\n"),
+                     HTTP_WHOLE);
     assert_variable("HTTP_ACCEPT", "a, b, c");
     assert_variable("HTTP_HOST", "localhost:9180");
     assert_variable("HTTP_X_Y", "1");

@@ -54,6 +54,8 @@ static const struct number_option {
      "a time from 10ms to 24h"},
     {"--drain-timeout", "FIBCGI_DRAIN_TIMEOUT", FIELD(drain_timeout_ms), 30000, "10ms", "86400", "0s", "86401", 10,
      86400000, "a time from 10ms to 24h"},
+    {"--drain-after", "FIBCGI_DRAIN_AFTER", FIELD(drain_after), 0, "0", "65535", "-1", "65536", 0, 65535,
+     "a whole number from 0 to 65535"},
     {"--max-params-size", "FIBCGI_MAX_PARAMS_SIZE", FIELD(max_params_bytes), 65536, "1K", "16M", "1023", "16777217",
      1024, 16777216, "a size from 1K to 16M, such as 64K or 1M"},
     {"--max-params-count", "FIBCGI_MAX_PARAMS_COUNT", FIELD(max_params_count), 512, "16", "65535", "15", "65536", 16,
@@ -77,6 +79,7 @@ static const struct text_option {
 } texts[] = {
     {"--listen", "FIBCGI_LISTEN", FIELD(listen)},
     {"--admin-listen", "FIBCGI_ADMIN_LISTEN", FIELD(admin_listen)},
+    {"--admin-http", "FIBCGI_ADMIN_HTTP", FIELD(admin_http)},
     {"--socket-owner", "FIBCGI_SOCKET_OWNER", FIELD(socket_owner)},
     {"--socket-group", "FIBCGI_SOCKET_GROUP", FIELD(socket_group)},
     {"--allowed-peers", "FCGI_WEB_SERVER_ADDRS", FIELD(allowed_peers)},

@@ -51,7 +51,7 @@ securityContext:
   {{- include "fibcgi.containerSecurity" (dict "root" . "user" $own.user) | nindent 2 }}
 # To connect to a socket needs no writing to its folder.
 volumeMounts:
-  - name: fibcgi-sockets
+  - name: {{ include "fibcgi.fullname" . }}-sockets
     mountPath: /run/fibcgi
     readOnly: true
 {{- with $own.extraVolumeMounts }}

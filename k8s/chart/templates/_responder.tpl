@@ -48,7 +48,7 @@ lifecycle:
 securityContext:
   {{- include "fibcgi.containerSecurity" (dict "root" . "user" $own.user) | nindent 2 }}
 volumeMounts:
-  - name: fibcgi-sockets
+  - name: {{ include "fibcgi.fullname" . }}-sockets
     mountPath: /run/fibcgi
 {{- with $own.extraVolumeMounts }}
 {{- toYaml . | nindent 2 }}

@@ -69,8 +69,8 @@
 {{- fail (printf "group is %v: write a number above 0." .Values.group) }}
 {{- end }}
 {{- range .Values.extraVolumes }}
-{{- if eq .name "fibcgi-sockets" }}
-{{- fail "extraVolumes has fibcgi-sockets, the chart's own volume: give yours another name." }}
+{{- if eq .name (printf "%s-sockets" (include "fibcgi.fullname" $)) }}
+{{- fail (printf "extraVolumes has %s, the chart's own volume: give yours another name." .name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -120,9 +120,6 @@
 {{- end }}
 {{- if and .Values.podDisruptionBudget.enabled (has (toString .Values.podDisruptionBudget.maxUnavailable) (list "0" "0%")) }}
 {{- fail "podDisruptionBudget.maxUnavailable is 0: no node could ever be drained; write 1, or a percentage." }}
-{{- end }}
-{{- if and (eq .Values.strategy.type "Recreate") .Values.strategy.rollingUpdate }}
-{{- fail "strategy.type is Recreate, which stops all pods at once, and strategy.rollingUpdate says how to do it one by one: for Recreate write rollingUpdate: null beside it." }}
 {{- end }}
 {{- end }}
 
