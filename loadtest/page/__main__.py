@@ -52,6 +52,7 @@ def beside(picture_path, path):
 
 def put(path, text):
     """All of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
