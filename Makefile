@@ -6,6 +6,7 @@
 # make bench      requests a second under a CPU quota against what the CPU could do at best
 # make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
 # make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
+# make report     a page, docs/benchmark.md and README's summary from what make loadtest and make bench measured (RESULTS=…)
 # make overload   10,000 connections under a small CPU quota; make goodput: clients that give up and come again
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make example    build examples/echo.c, an application of one file, and serve it as make run does
@@ -27,9 +28,11 @@ PROFILE ?= $(if $(findstring Free Software Foundation,$(shell $(CC) --version 2>
 
 PACKAGES_BUILD := gcc libc6-dev libfcgi-dev libseccomp-dev
 PACKAGES_RUN   := $(PACKAGES_BUILD) lighttpd
+PACKAGES_REPORT := python3 python3-venv
 PACKAGES_FUZZ  := libc6-dev libfcgi-dev clang libclang-rt-14-dev
 PACKAGES_TEST  := $(PACKAGES_RUN) bats libcmocka-dev curl jq wrk nghttp2-client spawn-fcgi strace procps iproute2 \
-                  util-linux python3 nginx-light apache2 libapache2-mod-fcgid haproxy caddy systemd $(PACKAGES_FUZZ)
+                  util-linux python3 nginx-light apache2 libapache2-mod-fcgid haproxy caddy systemd $(PACKAGES_FUZZ) \
+                  $(PACKAGES_REPORT) chromium chromium-driver
 PACKAGES_LINT  := $(PACKAGES_TEST) clang clang-tidy clang-format cppcheck shellcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
@@ -111,6 +114,8 @@ need-run:
 	@.ci/need $(PACKAGES_RUN)
 need-test:
 	@.ci/need $(PACKAGES_TEST)
+	@.ci/need-python loadtest/page/requirements.txt >/dev/null
+	@.ci/need-node tests/browser >/dev/null
 need-lint:
 	@.ci/need $(PACKAGES_LINT)
 
@@ -160,6 +165,13 @@ soak: need-test
 overload goodput: need-test
 	@$(MAKE) --no-print-directory -s all
 	@loadtest/overload $(BUILD)/fibcgi $(if $(filter goodput,$@),--goodput)
+
+# The page is for looking at and stays in the build; the picture, its table and the results in the documents are committed.
+RESULTS ?= $(BUILD)/loadtest/results.json
+.PHONY: report
+report:
+	@.ci/need $(PACKAGES_REPORT)
+	@loadtest/report $(RESULTS) --html $(BUILD)/report.html --svg docs/benchmark.svg --into README.md --into docs/benchmark.md
 
 clean:
 	rm -rf build
@@ -225,7 +237,7 @@ INSTALLED := $(BUILD)/fibcgi:755:$(BINDIR)/fibcgi $(PUBLIC_LIBRARY):644:$(LIBDIR
              docs/fibcgi.8:644:$(MANDIR)/man8/fibcgi.8 conf/bash-completion/fibcgi:644:$(COMPLETIONDIR)/fibcgi \
              $(foreach file,$(PUBLIC_HEADERS),$(file):644:$(INCLUDEDIR)/fibcgi/$(notdir $(file))) \
              $(foreach file,$(wildcard conf/systemd/*.service conf/systemd/*.socket),$(file):644:$(UNITDIR)/$(notdir $(file))) \
-             $(foreach file,README.md CHANGELOG.md LICENSE $(wildcard docs/*.md examples/* $(addprefix conf/,apache/* caddy/* \
+             $(foreach file,README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/*.svg examples/* $(addprefix conf/,apache/* caddy/* \
                  haproxy/* lighttpd/*.conf nginx/*/* systemd/*.default systemd/*.d/* systemd/tcp/*.d/*)),$(file):644:$(DOCDIR)/$(file))
 
 .PHONY: example install uninstall
