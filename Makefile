@@ -6,11 +6,16 @@
 # make bench      requests a second under a CPU quota against what the CPU could do at best
 # make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
 # make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
+# make report     a page, docs/benchmark.md and README's summary from what make loadtest and make bench measured (RESULTS=…)
 # make overload   10,000 connections under a small CPU quota; make goodput: clients that give up and come again
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make example    build examples/echo.c, an application of one file, and serve it as make run does
 # make install    into PREFIX=/usr/local, below DESTDIR where that is given; make uninstall takes the same away
 # make deb        Debian packages in build/deb, for apt install ./build/deb/fibcgi_*.deb
+# make images     the two images of the pod, and archives of them in build/images
+# make k8s-test   the chart's tests under load in the cluster of kubectl's context; says what it needs
+# make pod        the chart's pod under podman, on http://127.0.0.1:8080 (PORT=…); make pod-down takes it away
+# make manifest   what is made from k8s/chart: its README.md, the plain manifest k8s/fibcgi.yaml, the tests' snapshot
 # make clean
 
 ifeq ($(origin CC),default)
@@ -23,9 +28,11 @@ PROFILE ?= $(if $(findstring Free Software Foundation,$(shell $(CC) --version 2>
 
 PACKAGES_BUILD := gcc libc6-dev libfcgi-dev libseccomp-dev
 PACKAGES_RUN   := $(PACKAGES_BUILD) lighttpd
+PACKAGES_REPORT := python3 python3-venv
 PACKAGES_FUZZ  := libc6-dev libfcgi-dev clang libclang-rt-14-dev
 PACKAGES_TEST  := $(PACKAGES_RUN) bats libcmocka-dev curl jq wrk nghttp2-client spawn-fcgi strace procps iproute2 \
-                  util-linux python3 nginx-light apache2 libapache2-mod-fcgid haproxy caddy systemd $(PACKAGES_FUZZ)
+                  util-linux python3 nginx-light apache2 libapache2-mod-fcgid haproxy caddy systemd $(PACKAGES_FUZZ) \
+                  $(PACKAGES_REPORT) chromium chromium-driver
 PACKAGES_LINT  := $(PACKAGES_TEST) clang clang-tidy clang-format cppcheck shellcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
@@ -107,6 +114,8 @@ need-run:
 	@.ci/need $(PACKAGES_RUN)
 need-test:
 	@.ci/need $(PACKAGES_TEST)
+	@.ci/need-python loadtest/page/requirements.txt >/dev/null
+	@.ci/need-node tests/browser >/dev/null
 need-lint:
 	@.ci/need $(PACKAGES_LINT)
 
@@ -156,6 +165,13 @@ soak: need-test
 overload goodput: need-test
 	@$(MAKE) --no-print-directory -s all
 	@loadtest/overload $(BUILD)/fibcgi $(if $(filter goodput,$@),--goodput)
+
+# The page is for looking at and stays in the build; the picture, its table and the results in the documents are committed.
+RESULTS ?= $(BUILD)/loadtest/results.json
+.PHONY: report
+report:
+	@.ci/need $(PACKAGES_REPORT)
+	@loadtest/report $(RESULTS) --html $(BUILD)/report.html --svg docs/benchmark.svg --into README.md --into docs/benchmark.md
 
 clean:
 	rm -rf build
@@ -221,7 +237,7 @@ INSTALLED := $(BUILD)/fibcgi:755:$(BINDIR)/fibcgi $(PUBLIC_LIBRARY):644:$(LIBDIR
              docs/fibcgi.8:644:$(MANDIR)/man8/fibcgi.8 conf/bash-completion/fibcgi:644:$(COMPLETIONDIR)/fibcgi \
              $(foreach file,$(PUBLIC_HEADERS),$(file):644:$(INCLUDEDIR)/fibcgi/$(notdir $(file))) \
              $(foreach file,$(wildcard conf/systemd/*.service conf/systemd/*.socket),$(file):644:$(UNITDIR)/$(notdir $(file))) \
-             $(foreach file,README.md CHANGELOG.md LICENSE $(wildcard docs/*.md examples/* $(addprefix conf/,apache/* caddy/* \
+             $(foreach file,README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/*.svg examples/* $(addprefix conf/,apache/* caddy/* \
                  haproxy/* lighttpd/*.conf nginx/*/* systemd/*.default systemd/*.d/* systemd/tcp/*.d/*)),$(file):644:$(DOCDIR)/$(file))
 
 .PHONY: example install uninstall
@@ -278,3 +294,66 @@ deb: need-deb
 	  { tail -n 30 ../log >&2; echo 'make deb: the packages could not be built; the reason is above' >&2; exit 1; }
 	@rm -rf $(BUILD)/deb/source
 	@ls $(BUILD)/deb/*.deb
+
+# Container images. The static program, what goes into each image, and the images; container/Containerfile does the first two in
+# a container, where the machine is no Debian.
+PACKAGES_IMAGES := $(PACKAGES_RUN) git jq
+PACKAGES_ENGINE := podman buildah runc
+IMAGES          := $(BUILD)/images
+STATIC_FLAGS    := -ffunction-sections -fdata-sections -fmacro-prefix-map=$(CURDIR)=.
+.PHONY: static image-roots images need-images need-engine pod pod-down
+
+# Its own sub-make, because all of it is compiled with other flags.
+static:
+	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/static CFLAGS='-O2 $(HARDENING) $(STATIC_FLAGS)' \
+	  LDFLAGS='-static-pie -Wl,-z,relro,-z,now -Wl,--gc-sections -s' $(BUILD)/static/fibcgi-static
+
+$(BUILD)/fibcgi-static: $(APPLICATION_OBJECTS) $(LIBRARY) $(BUILD)/obj/names.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BUILD)/obj/names.o $(APPLICATION_OBJECTS) $(LIBRARY) -lfcgi
+$(BUILD)/obj/names.o: container/names.c Makefile | $(BUILD)/obj
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+need-images:
+	@.ci/need $(PACKAGES_IMAGES)
+image-roots: need-images static
+	@container/roots $(BUILD)/static/fibcgi-static $(IMAGES)/roots
+need-engine:
+	@[ -n "$(CONTAINER_ENGINE)" ] || docker info >/dev/null 2>&1 || .ci/need $(PACKAGES_ENGINE)
+images: image-roots need-engine
+	@container/images $(VERSION) $(IMAGES)
+
+# Two versions, to upgrade from one to the other. In a cluster's own namespaces no engine may be at hand, but the archives are.
+NEXT_TAG := $(VERSION)-next
+.PHONY: archives k8s-test
+archives: image-roots
+	@ARCHIVES_ONLY=1 container/images $(VERSION) $(IMAGES)
+	@mkdir -p $(IMAGES)-next
+	@rm -rf $(IMAGES)-next/roots
+	@cp -a $(IMAGES)/roots $(IMAGES)-next/roots
+	@ARCHIVES_ONLY=1 container/images $(NEXT_TAG) $(IMAGES)-next
+k8s-test: archives
+	@.ci/need bats jq curl python3
+	@helm=$$(command -v helm || .ci/need-program helm3) && PATH="$${helm%/*}:$$PATH" NEXT_TAG=$(NEXT_TAG) \
+	  tests/k8s/run $(IMAGES)/*.tar $(IMAGES)-next/*.tar -- $(K8S_TESTS)
+
+# POD: its name. HELM_ARGUMENTS: further values of the chart, such as '--set cpu=1'.
+pod: images
+	@.ci/need curl
+	@HELM=$$(.ci/need-program helm3) PORT=$(PORT) POD=$(POD) HELM_ARGUMENTS='$(HELM_ARGUMENTS)' container/pod up
+pod-down:
+	@POD=$(POD) container/pod down
+PACKAGES_TEST += $(PACKAGES_IMAGES) $(PACKAGES_ENGINE)
+
+# The chart. Its tools are Go programs and a Python package, built once for a user; only its own tests and lint need them.
+CHART_PROGRAMS := helm3 helm4 kustomize podcheck
+.PHONY: need-chart manifest
+need-chart:
+	@for program in $(CHART_PROGRAMS); do .ci/need-program $$program >/dev/null || exit 1; done
+	@.ci/need-python tests/fixtures/validate.txt >/dev/null
+test: $(if $(filter tests %-chart.bats,$(TESTS)),need-chart)
+lint: need-chart
+
+manifest: need-chart
+	@.ci/chart-readme >k8s/chart/README.md
+	@.ci/manifest >k8s/fibcgi.yaml
+	@$$(.ci/need-program helm3) template fib k8s/chart >tests/fixtures/chart-default.yaml

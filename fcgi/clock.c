@@ -26,21 +26,68 @@ double clock_wall_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / (double)CLOCK_NS_PER_S;
 }
 
+static unsigned days_in_year(unsigned year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 366 : 365;
+}
+
+static unsigned days_in_month(unsigned year, unsigned month)
+{
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return month == 1 && days_in_year(year) == 366 ? 29 : days[month];
+}
+
+struct date {
+    unsigned year, month, day; /* month and day from 0 */
+    unsigned hour, minute, second;
+    unsigned weekday; /* from Sunday, 0 */
+};
+
+/* gmtime_r(3) reads TZ and /etc/localtime, which UTC has no need of and a worker may not open, and with them come 100 KB of
+ * the C library into the static program. */
+static struct date date_of(uint64_t seconds)
+{
+    unsigned days = (unsigned)(seconds / 86400), second = (unsigned)(seconds % 86400);
+    struct date date = {.year = 1970,
+                        .hour = second / 3600,
+                        .minute = second / 60 % 60,
+                        .second = second % 60,
+                        .weekday = (days + 4) % 7};
+    for (; days >= days_in_year(date.year); date.year++)
+        days -= days_in_year(date.year);
+    for (; days >= days_in_month(date.year, date.month); date.month++)
+        days -= days_in_month(date.year, date.month);
+    date.day = days;
+    return date;
+}
+
+void clock_write_stamp(char stamp[static CLOCK_STAMP_SIZE], uint64_t seconds, unsigned ms)
+{
+    struct date date = date_of(seconds);
+    snprintf(stamp, CLOCK_STAMP_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", date.year % 10000, date.month + 1,
+             date.day + 1, date.hour % 24, date.minute, date.second, ms % 1000);
+}
+
 void clock_stamp(char stamp[static CLOCK_STAMP_SIZE])
 {
     struct timespec now;
-    struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    size_t length = strftime(stamp, CLOCK_STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(stamp + length, CLOCK_STAMP_SIZE - length, ".%03uZ", (unsigned)(now.tv_nsec / 1000000) % 1000U);
+    clock_write_stamp(stamp, (uint64_t)now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
+}
+
+void clock_write_date(char date[static CLOCK_DATE_SIZE], uint64_t seconds)
+{
+    static const char weekdays[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    struct date at = date_of(seconds);
+    snprintf(date, CLOCK_DATE_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", weekdays[at.weekday], (at.day + 1) % 100,
+             months[at.month], at.year % 10000, at.hour % 24, at.minute, at.second);
 }
 
 void clock_date(char date[static CLOCK_DATE_SIZE])
 {
     struct timespec now;
-    struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    strftime(date, CLOCK_DATE_SIZE, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    clock_write_date(date, (uint64_t)now.tv_sec);
 }

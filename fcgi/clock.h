@@ -19,11 +19,15 @@ int clock_ms_until(uint64_t deadline_ns, uint64_t now_ns);
 double clock_wall_seconds(void);
 
 #define CLOCK_STAMP_SIZE 32
-/* Writes the time now as RFC 3339 in UTC with milliseconds, 24 characters and a NUL. */
+/* Writes so many seconds since 1970 (years up to 9999) and ms, 0 to 999, as RFC 3339 in UTC: 24 characters and a NUL. */
+void clock_write_stamp(char stamp[static CLOCK_STAMP_SIZE], uint64_t seconds, unsigned ms);
+/* Writes the time now in the same form. */
 void clock_stamp(char stamp[static CLOCK_STAMP_SIZE]);
 
 #define CLOCK_DATE_SIZE 30
-/* Writes the time now as HTTP has it (RFC 9110 §5.6.7), 29 characters and a NUL. */
+/* Writes so many seconds since 1970 (years up to 9999) as HTTP has it (RFC 9110 §5.6.7): 29 characters and a NUL. */
+void clock_write_date(char date[static CLOCK_DATE_SIZE], uint64_t seconds);
+/* Writes the time now in the same form. */
 void clock_date(char date[static CLOCK_DATE_SIZE]);
 
 #endif

@@ -114,11 +114,15 @@ int confine_check_means(const struct confine_means *means, enum confine_mode mod
     return filter == 0 && files == 0 ? 0 : -1;
 }
 
+/* Weak, so that a static program has time zones in it only where its application uses them. */
+#pragma weak tzset
+
 int confine_prepare(struct confinement *confinement, const struct confine_means *means, unsigned needs)
 {
     *confinement = (struct confinement){.ruleset = -1};
     /* The C library reads the time zone's file at its first use, and never again. */
-    tzset();
+    if (tzset != NULL)
+        tzset();
     if (means->is_off)
         return 0;
     if (needs >= FILTER_COUNT) {

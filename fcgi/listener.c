@@ -124,13 +124,14 @@ static int set_peers(struct listener *listener, const struct listener_config *co
 
 void listener_check_queue(const struct listener_config *config, const struct log *log)
 {
-    int somaxconn = 0;
+    char text[32];
     FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
     if (file == NULL)
         return;
-    if (fscanf(file, "%d", &somaxconn) == 1 && somaxconn < config->backlog)
+    long somaxconn = fgets(text, sizeof(text), file) != NULL ? strtol(text, NULL, 10) : 0;
+    if (somaxconn > 0 && somaxconn < config->backlog)
         log_warning(log,
-                    "the listen queue holds %d connections, not the %d of --backlog, because net.core.somaxconn is "
+                    "the listen queue holds %ld connections, not the %d of --backlog, because net.core.somaxconn is "
                     "lower; raise it (sysctl net.core.somaxconn=%d) or let the web server hold fewer requests",
                     somaxconn, config->backlog, config->backlog);
     fclose(file);

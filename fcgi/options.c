@@ -90,7 +90,11 @@ static const struct spec own_specs[] = {
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
      "file to append to, reopened on SIGUSR1; default: standard error"},
     {"probe", "FIBCGI_PROBE", KIND_TEXT, FIELD(probe), NULL, 0, 0,
-     "ask the pool at --admin-listen for this path, such as /readyz, and leave: 0 where it answers 200, else 1"},
+     "ask the pool at --admin-listen for this path, such as /readyz, or http://127.0.0.1:8080/path, and leave: 0 where "
+     "the "
+     "answer is 200, else 1"},
+    {"expect", "FIBCGI_EXPECT", KIND_TEXT, FIELD(expect), NULL, 0, 0,
+     "a text that the answer to --probe has to have in it; else 1"},
 };
 
 #define OWN_SPECS (sizeof(own_specs) / sizeof(own_specs[0]))

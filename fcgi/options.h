@@ -46,7 +46,8 @@ struct options {
     long long sandbox;            /* enum confine_mode */
     long long memory_limit_bytes; /* of each worker; 0: none */
     const char *log;
-    const char *probe; /* a path: ask the pool for it instead of being one */
+    const char *probe;  /* a path or a URL: ask for it instead of serving */
+    const char *expect; /* a text that the answer has to have in it */
 };
 
 #define OPTIONS_ERROR_MAX 512

@@ -460,10 +460,11 @@ void pool_reap(struct pool *pool)
 static uint64_t enforce_timeout(struct pool *pool, unsigned slot, uint64_t now_ns)
 {
     struct pool_worker *worker = &pool->workers[slot];
-    uint64_t since_ns = counter_read(&pool->config.board->slots[slot].busy_since_ns);
     uint64_t step_ns = pool->config.request_timeout_ns / 8;
+    /* A slot without a worker is not even looked at: shared memory that nobody has touched takes none. */
     if (worker->pid == 0 || worker->was_killed_for_time)
         return UINT64_MAX;
+    uint64_t since_ns = counter_read(&pool->config.board->slots[slot].busy_since_ns);
     if (since_ns != 0 && now_ns >= since_ns + pool->config.request_timeout_ns) {
         worker->was_killed_for_time = true;
         kill(worker->pid, SIGKILL);

@@ -1,6 +1,9 @@
 #include "probe.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +14,7 @@
 
 #define PATH_LONGEST 100
 #define REQUEST_ID 1
+#define REQUEST_MAX (PATH_LONGEST + 256) /* with its head, over FastCGI or HTTP */
 #define ANSWER_MAX ((size_t)1024 * 1024)
 
 /* Appends a name-value pair whose lengths fit a byte each (FastCGI 1.0 §3.4). */
@@ -32,18 +36,18 @@ static size_t append_record(uint8_t *to, size_t used, enum record_type type, con
     return used + RECORD_HEADER_SIZE + length;
 }
 
-static int send_request(int connection, const char *path)
+/* Returns the request's length. */
+static size_t write_request(uint8_t request[static REQUEST_MAX], const char *path)
 {
     static const uint8_t begin[8] = {0, 1}; /* responder, the connection is closed after the answer */
-    uint8_t pairs[PATH_LONGEST + 128], request[sizeof(pairs) + 64];
+    uint8_t pairs[PATH_LONGEST + 128];
     size_t length = append_pair(pairs, 0, "REQUEST_METHOD", "GET");
     length = append_pair(pairs, length, "SCRIPT_NAME", "");
     length = append_pair(pairs, length, "PATH_INFO", path);
     size_t used = append_record(request, 0, RECORD_BEGIN_REQUEST, begin, sizeof(begin));
     used = append_record(request, used, RECORD_PARAMS, pairs, length);
     used = append_record(request, used, RECORD_PARAMS, pairs, 0);
-    used = append_record(request, used, RECORD_STDIN, pairs, 0);
-    return send(connection, request, used, MSG_NOSIGNAL) == (ssize_t)used ? 0 : -1;
+    return append_record(request, used, RECORD_STDIN, pairs, 0);
 }
 
 /* Reads until the peer closes; returns the bytes' number, or -1. */
@@ -62,8 +66,8 @@ static ssize_t receive_all(int connection, uint8_t *bytes, size_t size)
     return -1;
 }
 
-/* Moves the content of the STDOUT records together to the front, as a C string; returns its length. */
-static size_t join_stdout(uint8_t *bytes, size_t length)
+/* Moves the content of the STDOUT records together to the front, as a C string. */
+static void join_stdout(uint8_t *bytes, size_t length)
 {
     size_t used = 0;
     for (size_t at = 0; length - at >= RECORD_HEADER_SIZE;) {
@@ -77,41 +81,82 @@ static size_t join_stdout(uint8_t *bytes, size_t length)
         at += size;
     }
     bytes[used] = '\0';
-    return used;
 }
 
-static int read_answer(const char *answer, FILE *out)
+/* Takes the line that the answer begins with, "Status: 200 …" or "HTTP/1.1 200 …", and the head; what is left is the body.
+ * Returns the status, or -1. */
+static int read_answer(char *answer, const char *before_status)
 {
-    static const char status[] = "Status: ";
     const char *body = strstr(answer, "\r\n\r\n");
-    if (strncmp(answer, status, strlen(status)) != 0 || body == NULL) {
+    if (strncmp(answer, before_status, strlen(before_status)) != 0 || body == NULL) {
         errno = EPROTO;
         return -1;
     }
-    fputs(body + 4, out);
-    return (int)strtol(answer + strlen(status), NULL, 10);
+    int status = (int)strtol(answer + strlen(before_status), NULL, 10);
+    memmove(answer, body + 4, strlen(body + 4) + 1);
+    return status;
 }
 
-int probe_ask(const char *address, const char *path, unsigned timeout_ms, FILE *out)
+/* Sends the request to an address and reads what comes back into a text that the caller frees; NULL with errno. */
+static char *talk(const char *address, const uint8_t *request, size_t length, bool is_fastcgi, unsigned timeout_ms)
 {
-    int result = -1;
+    uint8_t *bytes = malloc(ANSWER_MAX + 1);
+    int connection = bytes != NULL ? listener_connect(address, timeout_ms) : -1;
+    ssize_t got = -1;
+    if (connection >= 0 && send(connection, request, length, MSG_NOSIGNAL) == (ssize_t)length)
+        got = receive_all(connection, bytes, ANSWER_MAX);
+    int saved_errno = errno;
+    if (connection >= 0)
+        close(connection);
+    if (got < 0) {
+        free(bytes);
+        errno = saved_errno;
+        return NULL;
+    }
+    bytes[got] = '\0';
+    if (is_fastcgi)
+        join_stdout(bytes, (size_t)got);
+    return (char *)bytes;
+}
+
+/* Gives the answer's body away, or frees it. */
+static int give_answer(char *answer, const char *before_status, char **body)
+{
+    int status = answer != NULL ? read_answer(answer, before_status) : -1;
+    if (status >= 0)
+        *body = answer;
+    else
+        free(answer);
+    return status;
+}
+
+int probe_ask(const char *address, const char *path, unsigned timeout_ms, char **body)
+{
+    uint8_t request[REQUEST_MAX];
     if (strlen(path) > PATH_LONGEST) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    uint8_t *bytes = malloc(ANSWER_MAX + 1);
-    int connection = bytes != NULL ? listener_connect(address, timeout_ms) : -1;
-    if (connection >= 0 && send_request(connection, path) == 0) {
-        ssize_t length = receive_all(connection, bytes, ANSWER_MAX);
-        if (length >= 0) {
-            join_stdout(bytes, (size_t)length);
-            result = read_answer((const char *)bytes, out);
-        }
+    size_t length = write_request(request, path);
+    return give_answer(talk(address, request, length, true, timeout_ms), "Status: ", body);
+}
+
+int probe_get(const char *url, unsigned timeout_ms, char **body)
+{
+    static const char scheme[] = "http://";
+    char address[80], request[REQUEST_MAX];
+    const char *host = url + strlen(scheme);
+    if (strncmp(url, scheme, strlen(scheme)) != 0 || strchr(host, '/') == NULL) {
+        errno = EINVAL;
+        return -1;
     }
-    int saved_errno = errno;
-    if (connection >= 0)
-        close(connection);
-    free(bytes);
-    errno = saved_errno;
-    return result;
+    const char *path = strchr(host, '/');
+    if ((size_t)(path - host) + sizeof("tcp:") > sizeof(address) || strlen(path) > PATH_LONGEST) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    snprintf(address, sizeof(address), "tcp:%.*s", (int)(path - host), host);
+    int length = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path,
+                          address + strlen("tcp:"));
+    return give_answer(talk(address, (const uint8_t *)request, (size_t)length, false, timeout_ms), "HTTP/1.1 ", body);
 }

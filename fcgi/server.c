@@ -673,18 +673,40 @@ static enum exit_status test_configuration(struct program *program)
     return EXIT_DONE;
 }
 
+/* Whether the answer is what was asked for; says why where it is not. */
+static enum exit_status judge_answer(const struct program *program, int answered, const char *body)
+{
+    const struct options *options = &program->options;
+    bool is_expected = options->expect == NULL || strstr(body, options->expect) != NULL;
+    fputs(body, stdout);
+    if (answered == 200 && !is_expected)
+        log_error(&program->log, "the answer does not have \"%s\" in it", options->expect);
+    return answered == 200 && is_expected ? EXIT_DONE : EXIT_CUT_SHORT;
+}
+
 static enum exit_status run_probe(struct program *program)
 {
     const struct options *options = &program->options;
-    if (options->admin_listen == NULL || options->probe[0] != '/') {
-        log_error(&program->log, "--probe %s: give a path such as /readyz, and the pool's --admin-listen",
+    unsigned timeout_ms = (unsigned)options->read_timeout_ms;
+    bool is_url = strncmp(options->probe, "http://", strlen("http://")) == 0;
+    const char *asked = is_url ? options->probe : options->admin_listen;
+    char *body = NULL;
+    if (!is_url && (options->admin_listen == NULL || options->probe[0] != '/')) {
+        log_error(&program->log,
+                  "--probe %s: give a path such as /readyz, and the pool's --admin-listen, or http://ADDRESS:PORT/PATH",
                   options->probe);
         return EXIT_USAGE;
     }
-    int answered = probe_ask(options->admin_listen, options->probe, (unsigned)options->read_timeout_ms, stdout);
-    if (answered < 0)
-        log_error(&program->log, "no answer from %s: %s; is the pool running?", options->admin_listen, strerror(errno));
-    return answered == 200 ? EXIT_DONE : EXIT_CUT_SHORT;
+    int answered = is_url ? probe_get(options->probe, timeout_ms, &body)
+                          : probe_ask(options->admin_listen, options->probe, timeout_ms, &body);
+    if (answered < 0) {
+        log_error(&program->log, "no answer from %s: %s; is %s running?", asked, strerror(errno),
+                  is_url ? "it" : "the pool");
+        return EXIT_CUT_SHORT;
+    }
+    enum exit_status status = judge_answer(program, answered, body);
+    free(body);
+    return status;
 }
 
 static enum exit_status run(struct program *program)

@@ -129,7 +129,7 @@ class Stack:
 
     def spawn_lighttpd(self):
         environment = dict(
-            os.environ, SHELL="/bin/sh", FIBCGI_HTTP_BIND="127.0.0.1", FIBCGI_HTTP_PORT=str(self.port),
+            os.environ, FIBCGI_HTTP_BIND="127.0.0.1", FIBCGI_HTTP_PORT=str(self.port),
             FIBCGI_SOCKET=str(self.socket), FIBCGI_ADMIN_SOCKET=str(self.admin), FIBCGI_ACCESS_LOG="")
         self.lighttpd = subprocess.Popen(
             ["lighttpd", "-D", "-f", REPO / "conf/lighttpd/fibcgi.conf"],

@@ -335,7 +335,6 @@ statuses_2xx() { sed -n 's/^status codes: \([0-9]*\) 2xx, 0 3xx, 0 4xx, 0 5xx$/\
     ip -o -4 addr show scope global | grep -q inet || ip link add fibcgi-t type dummy 2>/dev/null || true
     start_pool --workers 1
     sed 's/^server.bind .*/server.bind = ""/; s/"127.0.0.0\/8"/"127.9.0.0\/16"/' "$REPO/conf/lighttpd/fibcgi.conf" >"$BATS_TEST_TMPDIR/elsewhere.conf"
-    cp "$REPO/conf/lighttpd/accesslog.conf" "$BATS_TEST_TMPDIR"
     start_lighttpd "$BATS_TEST_TMPDIR/elsewhere.conf"
     for path in /healthz /readyz /metrics /status '/status?json' //status /%73tatus; do
         get "$path" && is_code 403

@@ -71,3 +71,12 @@ is_sanitized() { nm "$FIBCGI" | grep -q __asan_init; }
     echo "dirty $before KiB, then $after KiB"
     is_sanitized || [ $((after - before)) -le 64 ]
 }
+
+@test "the scoreboard takes memory for the workers that there are, not for the 512 that there could be" {
+    start_stack --workers 1
+    requests 100
+    local shared
+    shared=$(awk '$1 == "RssShmem:" { print $2 }' "/proc/$POOL/status")
+    echo "shared memory that the master has touched: $shared KiB"
+    [ "$shared" -le 100 ]
+}

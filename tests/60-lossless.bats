@@ -181,10 +181,32 @@ gone_clients_are() { [ "$(metric 'fibcgi_connections_refused_total{reason="gone"
     [ "$status" -eq 100 ] && [[ $output == *'--admin-listen'* ]]
 }
 
+@test "the probe asks over HTTP as well, and holds the answer against a text" {
+    start_stack --workers 1
+    run "$FIBCGI" --probe "$URL/compute"
+    [ "$status" -eq 0 ] && [[ $output == *'"result":832040'* ]]
+    "$FIBCGI" --probe "$URL/compute?n=10" --expect '"result":55,'
+    run "$FIBCGI" --probe "$URL/compute?n=10" --expect '"result":56'
+    [ "$status" -eq 1 ] && [[ $output == *'does not have ""result":56" in it'* ]]
+    run "$FIBCGI" --probe "$URL/nothing" --expect "about:blank"
+    [ "$status" -eq 1 ]
+    FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe /status --expect '"workers_wanted":1,"workers_up":1,'
+    run env FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe /status --expect '"workers_wanted":2,'
+    [ "$status" -eq 1 ]
+}
+
+@test "the probe takes no name for an address, and says when nobody answers" {
+    run timeout 10 "$FIBCGI" --probe http://localhost:8080/compute
+    [ "$status" -eq 1 ] && [[ $output == *'no answer from http://localhost:8080/compute: Invalid argument'* ]]
+    run timeout 10 "$FIBCGI" --probe "http://127.0.0.1:$(free_port)/compute"
+    [ "$status" -eq 1 ] && [[ $output == *'Connection refused'* ]]
+    run timeout 10 "$FIBCGI" --probe "http://127.0.0.1:80"
+    [ "$status" -eq 1 ]
+}
+
 @test "the probe is answered while lighttpd is at its limit of connections" {
     start_pool --workers 1
     sed 's/^server.max-connections .*/server.max-connections = 20/' "$REPO/conf/lighttpd/fibcgi.conf" >"$BATS_TEST_TMPDIR/small.conf"
-    cp "$REPO/conf/lighttpd/accesslog.conf" "$BATS_TEST_TMPDIR"
     start_lighttpd "$BATS_TEST_TMPDIR/small.conf"
     wrk -t1 -c200 -d3s --timeout 20s "$URL/compute?n=25" >"$BATS_TEST_TMPDIR/wrk" 3>&- &
     local load=$!

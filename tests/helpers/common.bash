@@ -60,7 +60,7 @@ free_port() {
 start_lighttpd() {
     local try
     export FIBCGI_SOCKET=${SOCKET:-$BATS_TEST_TMPDIR/fib.sock} FIBCGI_ADMIN_SOCKET=${ADMIN:-$BATS_TEST_TMPDIR/admin.sock}
-    export SHELL=/bin/sh FIBCGI_HTTP_BIND=127.0.0.1 FIBCGI_ACCESS_LOG=${ACCESS_LOG:-}
+    export FIBCGI_HTTP_BIND=127.0.0.1 FIBCGI_ACCESS_LOG=${ACCESS_LOG:-}
     for try in 1 2 3 4 5; do
         FIBCGI_HTTP_PORT=$(free_port)
         export FIBCGI_HTTP_PORT

@@ -17,7 +17,7 @@ prepare_systemd() {
     # Debian's lighttpd becomes www-data by its own configuration.
     adapt_unit fibcgi.service '[Service]' "StandardError=append:$LOG" Environment=ASAN_OPTIONS=detect_leaks=0
     adapt_unit lighttpd.service '[Service]' "StandardError=append:$BOX/lighttpd.log" User=www-data \
-        "Environment=SHELL=/bin/sh FIBCGI_HTTP_BIND=127.0.0.1 FIBCGI_HTTP_PORT=$FIBCGI_HTTP_PORT" \
+        "Environment=FIBCGI_HTTP_BIND=127.0.0.1 FIBCGI_HTTP_PORT=$FIBCGI_HTTP_PORT" \
         'Environment=FIBCGI_SOCKET=/run/fibcgi/fib.sock FIBCGI_ADMIN_SOCKET=/run/fibcgi/admin.sock FIBCGI_ACCESS_LOG='
 }
 

@@ -87,6 +87,7 @@ static const struct text_option {
     {"--group", "FIBCGI_GROUP", FIELD(group)},
     {"--log", "FIBCGI_LOG", FIELD(log)},
     {"--probe", "FIBCGI_PROBE", FIELD(probe)},
+    {"--expect", "FIBCGI_EXPECT", FIELD(expect)},
 };
 
 static struct options options;
