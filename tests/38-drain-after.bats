@@ -174,7 +174,6 @@ pool_leaves_within() { # MILLISECONDS
 
 @test "a lighttpd that listens for both IP families is waited for by its connections of both" {
     sed -e 's/^server.bind .*/server.bind = "[::]"\nserver.v4mapped = "enable"/' "$REPO/conf/lighttpd/fibcgi.conf" >"$DIR/both.conf"
-    cp "$REPO/conf/lighttpd/accesslog.conf" "$DIR"
     CONF=$DIR/both.conf start_both
     # All of its sockets are IPv6 ones.
     [ "$(ss -tlnH4 "sport = :$FIBCGI_HTTP_PORT" | wc -l)" -eq 0 ]
