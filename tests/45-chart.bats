@@ -368,3 +368,24 @@ refused() {
     refused 'podman is true and topology is responderSidecar' "$@" --set topology=responderSidecar
     refused 'podman is true and resourcesLevel is pod' "$@" --set resourcesLevel=pod
 }
+
+@test "make k8s-test without a cluster, or without a way to its nodes, says what it needs and how to get it" {
+    local folder=$BATS_TEST_TMPDIR
+    mkdir "$folder/few"
+    ln -s "$(type -P cat)" "$(type -P dirname)" "$folder/few/"
+    PATH=$folder/few run /bin/bash "$REPO/tests/k8s/run" --
+    [ "$status" -eq 100 ]
+    [[ $output == *'there is no kubectl'*'kind create cluster'*'minikube start'* ]]
+    printf '#!/bin/sh\necho "The connection to the server was refused" >&2\nexit 1\n' >"$folder/kubectl"
+    chmod +x "$folder/kubectl"
+    PATH=$folder:$PATH run "$REPO/tests/k8s/run" --
+    [ "$status" -eq 100 ]
+    [[ $output == *'reaches no cluster: The connection to the server was refused'* ]]
+    printf '#!/bin/sh\necho ok\n' >"$folder/kubectl"
+    IMAGE_LOAD='' PATH=$folder:$PATH run "$REPO/tests/k8s/run" --
+    [ "$status" -eq 100 ]
+    [[ $output == *'IMAGE_LOAD is not set'* ]]
+    IMAGE_LOAD=false PATH=$folder:$PATH run "$REPO/tests/k8s/run" image.tar --
+    [ "$status" -eq 100 ]
+    [[ $output == *"'false image.tar' failed"* ]]
+}
