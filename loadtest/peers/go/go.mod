@@ -1,0 +1,3 @@
+module fibcgi.example/peer
+
+go 1.25
