@@ -12,43 +12,7 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
-PERIOD_US = 100_000
-
-
-class Group:
-    """A cgroup with a CPU quota; v1 or v2, whichever limits the CPU here. Without the right to make one: no limit."""
-
-    def __init__(self, name):
-        v1 = Path("/sys/fs/cgroup/cpu")
-        parent = v1 if v1.is_dir() else Path("/sys/fs/cgroup")
-        self.is_v1 = v1.is_dir()
-        self.path = parent / f"fibcgi-{name}-{os.getpid()}"
-        try:
-            if not self.is_v1:
-                (parent / "cgroup.subtree_control").write_text("+cpu")
-            self.path.mkdir()
-        except OSError:
-            self.path = None
-
-    def limit(self, millicpu):
-        quota = millicpu * PERIOD_US // 1000
-        if self.is_v1:
-            (self.path / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-            (self.path / "cpu.cfs_quota_us").write_text(str(quota))
-        else:
-            (self.path / "cpu.max").write_text(f"{quota} {PERIOD_US}")
-
-    def enter(self):
-        """For subprocess's preexec_fn: the child is inside before it runs a single instruction of the program."""
-        (self.path / "cgroup.procs").write_text(str(os.getpid()))
-
-    def remove(self):
-        for _ in range(100):
-            try:
-                self.path.rmdir()
-                return
-            except OSError:
-                time.sleep(0.02)
+LIGHTTPD = ["lighttpd", "-D", "-f", REPO / "conf/lighttpd/fibcgi.conf"]
 
 
 def wait_until(condition, seconds=10.0):
@@ -62,6 +26,18 @@ def wait_until(condition, seconds=10.0):
 def can_connect(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port():
+    """Below those that the kernel gives to clients."""
+    while can_connect(port := random.randint(20000, 32000)):
+        pass
+    return port
+
+
+def lighttpd_environment(port, socket_path, admin_path):
+    return {"FIBCGI_HTTP_BIND": "127.0.0.1", "FIBCGI_HTTP_PORT": str(port), "FIBCGI_SOCKET": str(socket_path),
+            "FIBCGI_ADMIN_SOCKET": str(admin_path), "FIBCGI_ACCESS_LOG": ""}
 
 
 def cpu_ns(pid):
@@ -128,18 +104,12 @@ class Stack:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     def spawn_lighttpd(self):
-        environment = dict(
-            os.environ, FIBCGI_HTTP_BIND="127.0.0.1", FIBCGI_HTTP_PORT=str(self.port),
-            FIBCGI_SOCKET=str(self.socket), FIBCGI_ADMIN_SOCKET=str(self.admin), FIBCGI_ACCESS_LOG="")
-        self.lighttpd = subprocess.Popen(
-            ["lighttpd", "-D", "-f", REPO / "conf/lighttpd/fibcgi.conf"],
-            env=environment, stderr=self.log, preexec_fn=self.enter)
+        environment = {**os.environ, **lighttpd_environment(self.port, self.socket, self.admin)}
+        self.lighttpd = subprocess.Popen(LIGHTTPD, env=environment, stderr=self.log, preexec_fn=self.enter)
 
     def start_lighttpd(self):
         for _ in range(10):
-            self.port = random.randint(20000, 32000)
-            if can_connect(self.port):
-                continue
+            self.port = free_port()
             self.spawn_lighttpd()
             wait_until(lambda: self.lighttpd.poll() is not None or can_connect(self.port))
             if self.lighttpd.poll() is None:

@@ -1,0 +1,23 @@
+"""The size of what is deployed, and the memory of a server idle and after load."""
+
+import time
+
+from comparison.crowd import Crowd
+
+IDLE_SECONDS = 2
+
+
+def measure(server, wanted, options):
+    time.sleep(IDLE_SECONDS * options.scale)
+    idle = server.memory()
+    crowd = Crowd(server.url, wanted, wanted["users"])
+    crowd.run(wanted["seconds"] * options.scale)
+    crowd.leave()
+    time.sleep(IDLE_SECONDS * options.scale)
+    after = server.memory()
+    memory = None
+    if idle is not None:
+        processes = {name: {"idle_mib": idle.get(name), "after_mib": mib} for name, mib in after.items()}
+        memory = {"idle_mib": round(sum(idle.values()), 3), "after_mib": round(sum(after.values()), 3),
+                  "kind": "PSS of all processes", "processes": processes}
+    return {"image": server.image(), "memory": memory, "start_ms": None if server.start_ms is None else round(server.start_ms, 2)}

@@ -1,0 +1,98 @@
+"""SIGKILL under load: how soon the next answer comes, and which requests are lost."""
+
+import statistics
+import time
+
+from comparison import figures
+from comparison.crowd import Crowd
+
+NEXT_ANSWER_SECONDS = 60
+BEFORE_MS, AFTER_MS = 1000, 2000
+# Where the quota is used up, nobody answers until its next period begins.
+PAUSE_SECONDS, PAUSE_WITHIN_SECONDS = 0.01, 1
+# After the kill an answer may still be on its way, through lighttpd for one.
+IN_FLIGHT_SECONDS = 0.002
+
+
+def measure(server, wanted, options):
+    crowd, kills, summary = Crowd(server.url, wanted, wanted["users"]), [], []
+    count = max(1, round(wanted["kills"] * options.scale))
+    calm = max(0.5, wanted["calm_s"] * options.scale)
+    try:
+        for what in server.kills:
+            crowd.run(calm)
+            done = [kill(server, crowd, what, calm) for _ in range(count)]
+            keep_one_timeline(done)
+            kills += done
+            summary.append(summarize(what, done))
+    finally:
+        crowd.leave()
+    return {"users": wanted["users"], "kills": kills, "summary": summary}
+
+
+def kill(server, crowd, what, calm):
+    strike = server.killer(what)
+    wait_for_period(crowd)
+    strike()
+    moment = time.monotonic()
+    first = len(crowd.rows)
+    crowd.knock()
+    crowd.run_until(lambda: answered_at(crowd.rows[first:], moment), NEXT_ANSWER_SECONDS)
+    crowd.run(calm)
+    return describe(what, crowd.rows, moment)
+
+
+def wait_for_period(crowd):
+    """To the first answer after a pause: the beginning of a period of the quota. Else it would be luck whether the server may
+    compute at all in the next moment, and that, not the recovery, would be measured."""
+    paused = PauseEnd(crowd)
+    crowd.run_until(paused, PAUSE_WITHIN_SECONDS)
+
+
+class PauseEnd:
+    """True once an answer has come after a pause."""
+
+    def __init__(self, crowd):
+        self.crowd, self.seen, self.last = crowd, len(crowd.rows), time.monotonic()
+
+    def __call__(self):
+        if len(self.crowd.rows) == self.seen:
+            return False
+        pause, self.last, self.seen = self.crowd.rows[-1][0] - self.last, self.crowd.rows[-1][0], len(self.crowd.rows)
+        return pause >= PAUSE_SECONDS
+
+
+def answered_at(rows, moment):
+    """When the first right answer came that cannot have been on its way: the end of the longest of the pauses that had begun by
+    the time when nothing was on its way any more. rows: of after the moment. None as long as there is none."""
+    times = [at for at, _, error in rows if error is None]
+    begun_by = moment + IN_FLIGHT_SECONDS
+    if not times or times[-1] < begun_by:
+        return None
+    return max((end - start, end) for start, end in zip([moment, *times], times) if start < begun_by)[1]
+
+
+def describe(what, rows, moment):
+    timeline = [(round((at - moment) * 1000, 2), round(latency_ms, 2), int(error is None)) for at, latency_ms, error in rows]
+    after = [row for row in rows if row[0] >= moment]
+    answered = answered_at(after, moment)
+    return {"what": what, "signal": "KILL", "next_answer_ms": None if answered is None else round((answered - moment) * 1000, 3),
+            "failed": figures.failed(after), "errors": figures.errors(after), "requests": len(after),
+            "timeline": [one for one in timeline if -BEFORE_MS <= one[0] <= AFTER_MS]}
+
+
+def keep_one_timeline(kills):
+    """Of the kill with the median time."""
+    def order(one):
+        return float("inf") if one["next_answer_ms"] is None else one["next_answer_ms"]
+    middle = sorted(kills, key=order)[len(kills) // 2]
+    for one in kills:
+        if one is not middle:
+            one["timeline"] = None
+
+
+def summarize(what, kills):
+    times = [one["next_answer_ms"] for one in kills]
+    known = None if None in times else {"median": round(statistics.median(times), 3), "max": max(times)}
+    return {"what": what, "kills": len(kills), "next_answer_ms": known, "failed": sum(one["failed"] for one in kills),
+            "requests": sum(one["requests"] for one in kills)}

@@ -1,0 +1,192 @@
+"""Each server as processes of this machine, all of them in one cgroup with the CPU and the memory limit."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import cgroup
+import stack
+from comparison import client, deployed
+
+BUILD = stack.REPO / "build"
+PYTHON = BUILD / "peers/python/bin/python"
+FILES = 16384  # an open-files limit such as containers have
+START_SECONDS = 180  # Flask at 50m takes long
+
+
+def workers(millicpu):
+    return max(1, -(-millicpu // 1000))
+
+
+# Each of these returns [(command, environment, what exists when the next one may start)].
+
+def fibcgi(port, folder, _):
+    """lighttpd leaves a socket that is not there alone for a second or two."""
+    work, admin = folder / "fib.sock", folder / "admin.sock"
+    pool = [BUILD / "fibcgi", "--listen", f"unix:{work},unix:{work}.2", "--admin-listen", f"unix:{admin}"]
+    return [(pool, {}, work), (stack.LIGHTTPD, stack.lighttpd_environment(port, work, admin), None)]
+
+
+def rust(port, *_):
+    return [([BUILD / "peers/rust"], {"PORT": str(port)}, None)]
+
+
+def go(port, *_):
+    return [([BUILD / "peers/go"], {"PORT": str(port)}, None)]
+
+
+def flask(port, *_):
+    return [([PYTHON, stack.REPO / "loadtest/peers/python/app.py"], {"PORT": str(port)}, None)]
+
+
+def gunicorn(port, _, millicpu):
+    """gunicorn looks at no quota; its number of workers is set beside the limit, as in a pod's manifest."""
+    command = [PYTHON, "-m", "gunicorn", "--bind", f"0.0.0.0:{port}", "--chdir", stack.REPO / "loadtest/peers/python", "app:app"]
+    return [(command, {"WEB_CONCURRENCY": str(workers(millicpu))}, None)]
+
+
+PROGRAMS = {"fibcgi": fibcgi, "rust": rust, "go": go, "flask": flask, "gunicorn": gunicorn}
+
+
+def python_folders():
+    """The interpreter's own modules, and the application's packages."""
+    command = "import sysconfig; print(sysconfig.get_path('stdlib'), sysconfig.get_path('purelib'))"
+    return subprocess.run([PYTHON, "-c", command], capture_output=True, text=True, check=True).stdout.split()
+
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Server:
+    """Running, and answering, from __enter__ to __exit__."""
+
+    def __init__(self, runtime, millicpu):
+        self.runtime, self.millicpu = runtime, millicpu
+        self.folder = Path(tempfile.mkdtemp(prefix="fibcgi-loadtest."))
+        self.group = cgroup.Group(runtime.name, ("cpu", "cpuacct", "memory"))
+        if self.group.path is None:
+            raise PermissionError("cannot make a cgroup for the limits; run as root, or in a delegated cgroup")
+        self.group.limit(millicpu)
+        self.group.limit_memory(runtime.memory_mib)
+        self.port = stack.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = self.folder / "log"
+        self.supervisors = []
+        self.kills, self.start_ms = runtime.kills, None
+
+    def __enter__(self):
+        start = time.monotonic()
+        try:
+            for command, environment, ready in PROGRAMS[self.runtime.name](self.port, self.folder, self.millicpu):
+                self.start(command, environment)
+                stack.wait_until(lambda: ready is None or ready.exists(), START_SECONDS)
+            self.wait_for_answer(start + START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        self.start_ms = (time.monotonic() - start) * 1000
+        return self
+
+    def start(self, command, environment):
+        enter = " ".join(map(str, self.group.procs()))
+        # The supervisor ends with us, and its servers with it, however we end.
+        with open(self.log, "a") as log:
+            self.supervisors.append(subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", stack.REPO / "loadtest/supervise", *command],
+                env={**os.environ, **environment, "ENTER": enter}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))))
+
+    def wait_for_answer(self, end):
+        while True:
+            try:
+                client.compute(self.url, "/compute?n=1")
+                return
+            except client.Failed as failed:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"{self.runtime.title} did not start ({failed}): {self.log.read_text()[-2000:]}") from None
+                time.sleep(0.001)
+
+    def stop(self):
+        for supervisor in self.supervisors:
+            supervisor.kill()
+            supervisor.wait()
+        self.group.kill()
+        self.group.remove()
+        shutil.rmtree(self.folder)
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def names(self):
+        """{pid: what it is}."""
+        found = {}
+        pids = self.group.pids()
+        for pid in pids:
+            try:
+                found[pid] = self.name(pid, parent(pid) in pids)
+            except (OSError, ValueError):
+                pass  # it has just ended
+        return found
+
+    def name(self, pid, is_child):
+        if self.runtime.name == "fibcgi":
+            return re.sub(r" \d+$", "", Path(stack.title(pid)).name)
+        if self.runtime.name == "gunicorn":
+            return "gunicorn: worker" if is_child else "gunicorn: master"
+        return self.runtime.name
+
+    def find(self, what):
+        """The pid of a process to kill."""
+        for pid, name in self.names().items():
+            if what == "server" or name.endswith(what):
+                return pid
+        raise RuntimeError(f"{self.runtime.title} has no {what}: {self.names()}")
+
+    def killer(self, what):
+        """A function that kills it at once; what takes time has been done before."""
+        pid = self.find(what)
+        return lambda: os.kill(pid, signal.SIGKILL)
+
+    def memory(self):
+        """{what: MiB}: PSS."""
+        found = {}
+        for pid, name in self.names().items():
+            try:
+                found[name] = found.get(name, 0) + stack.pss_kib(pid) / 1024
+            except OSError:
+                pass
+        return {name: round(mib, 3) for name, mib in found.items()}
+
+    def image(self):
+        folders = python_folders() if self.runtime.language == "Python" else []
+        return deployed.size(self.runtime, self.group.pids(), folders)
+
+    def cpu_seconds(self):
+        return self.group.cpu_ns() / 1e9
+
+    def throttling(self):
+        """(periods, those in which it was throttled)."""
+        statistics = self.group.statistics()
+        return statistics["nr_periods"], statistics["nr_throttled"]
+
+    def restarts(self):
+        return self.log.read_text(errors="replace").count("supervise: start\n") - len(self.supervisors)
+
+
+def serve(runtime, millicpu, _):
+    return Server(runtime, millicpu)
+
+
+def can(*_):
+    return True
+
+
+def add_options(_):
+    pass
