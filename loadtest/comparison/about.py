@@ -15,7 +15,7 @@ from comparison.targets import processes
 # Program and pattern of its version.
 TOOLS = {"lighttpd": (["lighttpd", "-v"], r"lighttpd/([\d.]+)"), "gcc": (["gcc", "-dumpfullversion"], r"([\d.]+)"),
          "rustc": (["rustc", "--version"], r"rustc ([\d.]+)"), "go": (["go", "version"], r"go([\d.]+)"),
-         "wrk": (["wrk", "-v"], r"wrk \S*?([\d.]+)"), "fibcgi": ([processes.BUILD / "fibcgi", "--version"], r"([\d.]+)"),
+         "wrk": (["wrk", "-v"], r"wrk \S*?([\d.]+)"),
          "libfcgi": (["dpkg-query", "-W", "-f", "${Version}", "libfcgi-dev"], r"([\d.]+)")}
 PACKAGES = {"locust": ("build/locust", "locust"), "flask": ("build/peers/python", "flask"), "gunicorn": ("build/peers/python", "gunicorn")}
 
@@ -32,9 +32,9 @@ def output(command):
     return done.stdout + done.stderr
 
 
-def versions():
+def versions(program):
     found = {}
-    for name, (command, pattern) in TOOLS.items():
+    for name, (command, pattern) in {"fibcgi": ([program, "--version"], r"([\d.]+)"), **TOOLS}.items():
         if match := re.search(pattern, output(command)):
             found[name] = match[1]
     for name, (folder, package) in PACKAGES.items():
@@ -46,10 +46,9 @@ def versions():
     return found
 
 
-def builds():
+def builds(program):
     """What exactly was run, where the tree is not as committed."""
-    programs = {"fibcgi": "fibcgi", "rust": "peers/rust", "go": "peers/go"}
-    found = {name: processes.BUILD / path for name, path in programs.items()}
+    found = {"fibcgi": program, "rust": processes.PEERS / "rust", "go": processes.PEERS / "go"}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in found.items() if path.exists()}
 
 
@@ -65,9 +64,10 @@ def machine():
             "cgroup": "v1" if cgroup.is_v1() else "v2"}
 
 
-def describe(target, form, scale):
+def describe(options):
     commit = output(["git", "rev-parse", "HEAD"]).strip()
     known = re.fullmatch(r"[0-9a-f]{40}", commit) is not None
     changed = bool(known and output(["git", "status", "--porcelain", "--untracked-files=no"]).strip())
-    return {"started": now(), "finished": None, "commit": commit if known else None, "changed": changed, "target": target,
-            "form": form, "seconds_scale": scale, "machine": machine(), "versions": versions(), "builds": builds()}
+    return {"started": now(), "finished": None, "commit": commit if known else None, "changed": changed, "target": options.target,
+            "form": options.form, "seconds_scale": options.scale, "machine": machine(), "versions": versions(options.program),
+            "builds": builds(options.program)}

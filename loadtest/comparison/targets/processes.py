@@ -14,41 +14,39 @@ import cgroup
 import stack
 from comparison import client, deployed
 
-BUILD = stack.REPO / "build"
-PYTHON = BUILD / "peers/python/bin/python"
+PEERS = stack.REPO / "build/peers"
+PYTHON = PEERS / "python/bin/python"
+APPLICATION = stack.REPO / "loadtest/peers/python"
+TICK = os.sysconf("SC_CLK_TCK")
 FILES = 16384  # an open-files limit such as containers have
 START_SECONDS = 180  # Flask at 50m takes long
 
 
-def workers(millicpu):
-    return max(1, -(-millicpu // 1000))
-
-
 # Each of these returns [(command, environment, what exists when the next one may start)].
 
-def fibcgi(port, folder, _):
+def fibcgi(server):
     """lighttpd leaves a socket that is not there alone for a second or two."""
-    work, admin = folder / "fib.sock", folder / "admin.sock"
-    pool = [BUILD / "fibcgi", "--listen", f"unix:{work},unix:{work}.2", "--admin-listen", f"unix:{admin}"]
-    return [(pool, {}, work), (stack.LIGHTTPD, stack.lighttpd_environment(port, work, admin), None)]
+    work, admin = server.folder / "fib.sock", server.folder / "admin.sock"
+    pool = [server.program, "--listen", f"unix:{work},unix:{work}.2", "--admin-listen", f"unix:{admin}"]
+    return [(pool, {}, work), (stack.LIGHTTPD, stack.lighttpd_environment(server.port, work, admin), None)]
 
 
-def rust(port, *_):
-    return [([BUILD / "peers/rust"], {"PORT": str(port)}, None)]
+def rust(server):
+    return [([PEERS / "rust"], {"PORT": str(server.port)}, None)]
 
 
-def go(port, *_):
-    return [([BUILD / "peers/go"], {"PORT": str(port)}, None)]
+def go(server):
+    return [([PEERS / "go"], {"PORT": str(server.port)}, None)]
 
 
-def flask(port, *_):
-    return [([PYTHON, stack.REPO / "loadtest/peers/python/app.py"], {"PORT": str(port)}, None)]
+def flask(server):
+    return [([PYTHON, APPLICATION / "app.py"], {"PORT": str(server.port)}, None)]
 
 
-def gunicorn(port, _, millicpu):
+def gunicorn(server):
     """gunicorn looks at no quota; its number of workers is set beside the limit, as in a pod's manifest."""
-    command = [PYTHON, "-m", "gunicorn", "--bind", f"0.0.0.0:{port}", "--chdir", stack.REPO / "loadtest/peers/python", "app:app"]
-    return [(command, {"WEB_CONCURRENCY": str(workers(millicpu))}, None)]
+    command = [PYTHON, "-m", "gunicorn", "--bind", f"0.0.0.0:{server.port}", "--chdir", APPLICATION, "app:app"]
+    return [(command, {"WEB_CONCURRENCY": str(max(1, -(-server.millicpu // 1000)))}, None)]
 
 
 PROGRAMS = {"fibcgi": fibcgi, "rust": rust, "go": go, "flask": flask, "gunicorn": gunicorn}
@@ -67,8 +65,8 @@ def parent(pid):
 class Server:
     """Running, and answering, from __enter__ to __exit__."""
 
-    def __init__(self, runtime, millicpu):
-        self.runtime, self.millicpu = runtime, millicpu
+    def __init__(self, runtime, millicpu, program):
+        self.runtime, self.millicpu, self.program = runtime, millicpu, program
         self.folder = Path(tempfile.mkdtemp(prefix="fibcgi-loadtest."))
         self.group = cgroup.Group(runtime.name, ("cpu", "cpuacct", "memory"))
         if self.group.path is None:
@@ -84,7 +82,7 @@ class Server:
     def __enter__(self):
         start = time.monotonic()
         try:
-            for command, environment, ready in PROGRAMS[self.runtime.name](self.port, self.folder, self.millicpu):
+            for command, environment, ready in PROGRAMS[self.runtime.name](self):
                 self.start(command, environment)
                 stack.wait_until(lambda: ready is None or ready.exists(), START_SECONDS)
             self.wait_for_answer(start + START_SECONDS)
@@ -168,6 +166,15 @@ class Server:
         folders = python_folders() if self.runtime.language == "Python" else []
         return deployed.size(self.runtime, self.group.pids(), folders)
 
+    def times(self):
+        """{what: (user, system) CPU seconds}."""
+        found = {}
+        for pid, name in self.names().items():
+            user, system = (int(ticks) / TICK for ticks in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])
+            before = found.get(name, (0, 0))
+            found[name] = (before[0] + user, before[1] + system)
+        return found
+
     def cpu_seconds(self):
         return self.group.cpu_ns() / 1e9
 
@@ -180,8 +187,8 @@ class Server:
         return self.log.read_text(errors="replace").count("supervise: start\n") - len(self.supervisors)
 
 
-def serve(runtime, millicpu, _):
-    return Server(runtime, millicpu)
+def serve(runtime, millicpu, options):
+    return Server(runtime, millicpu, options.program)
 
 
 def can(*_):
