@@ -3,7 +3,9 @@
 # make test       install what the tests need, run them all (TESTS=tests/20-… for some)
 # make check-asan the same tests with AddressSanitizer and UndefinedBehaviorSanitizer
 # make lint       warnings, static analysis, formatting
-# make bench      requests a second under a CPU quota against what the CPU could do at best
+# make loadtest   seven tests, over our stack and servers in Rust, Go and Python under the same limits; goes on where it was
+#                 interrupted (LOADTEST='--tests spike,soak'); make loadtest-quick: the same in three minutes, for a look
+# make bench      saturation of the same servers under CPU quotas, against each other and against what the CPU could do at best
 # make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
 # make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
 # make report     a page, docs/benchmark.md and README's summary from what make loadtest and make bench measured (RESULTS=…)
@@ -47,7 +49,7 @@ LIBRARY := $(BUILD)/libfibcgi.a
 FIXTURES := $(patsubst %,$(BUILD)/fixtures/%,jailbreak without)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all run test unit check-asan lint bench clean need-build need-run need-test need-lint
+.PHONY: all run test unit check-asan lint clean need-build need-run need-test need-lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/fibcgi
@@ -124,7 +126,7 @@ run: need-run
 	@PORT=$(PORT) conf/lighttpd/run $(BUILD)/fibcgi
 
 test: need-test
-	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application $(FIXTURES) $(BUILD)/fail.so
+	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application $(FIXTURES) $(BUILD)/fail.so $(BUILD)/ceiling peers locust
 	@FIBCGI=$(abspath $(BUILD)/fibcgi) APPLICATION=$(abspath $(BUILD)/fixture-application) \
 	  FIXTURES=$(abspath $(BUILD)/fixtures) UNIT="$(abspath $(UNIT_TESTS))" tests/run $(TESTS)
 
@@ -137,10 +139,6 @@ lint: need-lint
 
 $(BUILD)/ceiling: loadtest/ceiling.c $(BUILD)/obj/fib.o $(BUILD)/obj/clock.o
 	$(CC) $(ALL_CFLAGS) -Ifcgi $(LDFLAGS) -o $@ $^
-
-bench: need-test
-	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling
-	@loadtest/bench $(BUILD)/fibcgi
 
 # A shim for LD_PRELOAD, so never built with sanitizers.
 $(BUILD)/fail.so: tests/fixtures/fail.c Makefile | $(BUILD)/obj
@@ -357,3 +355,23 @@ manifest: need-chart
 	@.ci/chart-readme >k8s/chart/README.md
 	@.ci/manifest >k8s/fibcgi.yaml
 	@$$(.ci/need-program helm3) template fib k8s/chart >tests/fixtures/chart-default.yaml
+
+# The comparison with the peers. They, and the load generator, are the same for every build of ours.
+PACKAGES_LOADTEST := $(PACKAGES_RUN) wrk python3 util-linux
+PACKAGES_TEST     += $(PACKAGES_LOADTEST)
+PACKAGES_LINT     += pyflakes3
+.PHONY: loadtest loadtest-quick bench peers locust need-loadtest
+need-loadtest:
+	@.ci/need $(PACKAGES_LOADTEST)
+peers:
+	@loadtest/peers/build build/peers
+locust:
+	@python=$$(.ci/need-python loadtest/locust/requirements.txt) && ln -sfn "$${python%/bin/python}" build/locust
+
+# LOADTEST, BENCH: options; see loadtest/compare --help and loadtest/bench --help.
+loadtest loadtest-quick: need-loadtest
+	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling peers locust
+	@loadtest/compare $(BUILD)/fibcgi $(if $(filter %-quick,$@),--quick) $(LOADTEST)
+bench: need-loadtest
+	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling peers
+	@loadtest/bench $(BUILD)/fibcgi $(BENCH)

@@ -13,12 +13,12 @@ SECONDS = 8
 SCALE_LEAST = 0.25
 
 
-def measure(options):
+def measure(options, scale):
     wanted = {**scenario.read("spike"), "path": "/compute?n=0", "result": 0}
     ramp = wanted["options"]["scenarios"]["spike"]
     users = max(stage["target"] for stage in ramp["stages"])
-    wanted["options"]["scenarios"]["spike"] = {**ramp, "stages": [{"duration": "1s", "target": users}, {"duration": f"{SECONDS}s", "target": users}]}
-    scale = min(1, max(options.scale, SCALE_LEAST))
+    ramp["stages"] = [{"duration": "1s", "target": users}, {"duration": f"{SECONDS}s", "target": users}]
+    scale = min(1, max(scale, SCALE_LEAST))
     with processes.serve(runtimes.FIBCGI, 1000 * len(os.sched_getaffinity(0)), options) as server:
         with Generator(wanted, server.url, scale) as generator:
             sampler = Sampler(server, generator.process.pid)

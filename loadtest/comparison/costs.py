@@ -10,14 +10,14 @@ WARM_UP_REQUESTS = 30
 
 
 def measure(runtime, options, seconds):
-    before = ceiling.measure(MILLICPU)
+    before = ceiling.measure(options.program, MILLICPU)
     with processes.serve(runtime, MILLICPU, options) as server:
         told_ms = statistics.median(client.compute(server.url, "/compute")[1] for _ in range(WARM_UP_REQUESTS))
         times = server.times()
         result = wrk.load(server.url + "/compute", CONNECTIONS, seconds)
         used = {name: [late - early for early, late in zip(times.get(name, (0, 0)), after)] for name, after in server.times().items()}
     # The same loop, in the same program, alone; a peer can but be asked.
-    fib_us = 2e6 / (before + ceiling.measure(MILLICPU)) if runtime is runtimes.FIBCGI else told_ms * 1000
+    fib_us = 2e6 / (before + ceiling.measure(options.program, MILLICPU)) if runtime is runtimes.FIBCGI else told_ms * 1000
     return {"runtime": runtime.name, "millicpu": MILLICPU, "connections": CONNECTIONS, "requests": result["requests"],
             "parts_us": {part: round(us, 1) for part, us in split(used, result["requests"], fib_us).items()}}
 

@@ -7,13 +7,13 @@ from comparison.crowd import Crowd
 IDLE_SECONDS = 2
 
 
-def measure(server, wanted, options):
-    time.sleep(IDLE_SECONDS * options.scale)
+def measure(server, wanted, scale):
+    time.sleep(IDLE_SECONDS * scale)
     idle = server.memory()
     crowd = Crowd(server.url, wanted, wanted["users"])
-    crowd.run(wanted["seconds"] * options.scale)
+    crowd.run(wanted["seconds"] * scale)
     crowd.leave()
-    time.sleep(IDLE_SECONDS * options.scale)
+    time.sleep(IDLE_SECONDS * scale)
     after = server.memory()
     memory = None
     if idle is not None:

@@ -14,10 +14,10 @@ PAUSE_SECONDS, PAUSE_WITHIN_SECONDS = 0.01, 1
 IN_FLIGHT_SECONDS = 0.002
 
 
-def measure(server, wanted, options):
+def measure(server, wanted, scale):
     crowd, kills, summary = Crowd(server.url, wanted, wanted["users"]), [], []
-    count = max(1, round(wanted["kills"] * options.scale))
-    calm = max(0.5, wanted["calm_s"] * options.scale)
+    count = max(1, round(wanted["kills"] * scale))
+    calm = max(0.5, wanted["calm_s"] * scale)
     try:
         for what in server.kills:
             crowd.run(calm)

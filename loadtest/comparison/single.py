@@ -6,10 +6,10 @@ import time
 from comparison import client, figures
 
 
-def measure(server, wanted, options):
+def measure(server, wanted, scale):
     rows, told = [], []
     start = time.monotonic()
-    for _ in range(max(3, round(wanted["requests"] * options.scale))):
+    for _ in range(max(3, round(wanted["requests"] * scale))):
         asked = time.monotonic()
         try:
             latency_ms, fib_ms = client.compute(server.url, wanted["path"], wanted["timeout_s"])

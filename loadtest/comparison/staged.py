@@ -11,10 +11,10 @@ from comparison.sampler import Sampler
 FULL = 0.9
 
 
-def measure(server, wanted, options):
+def measure(server, wanted, scale):
     """Runs the scenario against the server; returns the test's part of a result."""
     throttled = server.throttling()
-    with Generator(wanted, server.url, options.scale) as generator:
+    with Generator(wanted, server.url, scale) as generator:
         sampler = Sampler(server, generator.process.pid)
         sampler.start()
         generator.wait()

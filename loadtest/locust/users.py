@@ -21,8 +21,8 @@ import scenario  # noqa: E402
 
 WANTED = json.loads(Path(os.environ["SCENARIO"]).read_text())
 STAGES = scenario.Stages(WANTED, float(os.environ.get("SCALE", "1")))
-ERRORS = {"ConnectionRefusedError": "refused", "ConnectionResetError": "reset", "BrokenPipeError": "reset", "HTTPConnectionClosed": "closed",
-          "ConnectionTimeoutError": "timeout", "TimeoutError": "timeout", "timeout": "timeout"}
+ERRORS = {"ConnectionRefusedError": "refused", "ConnectionResetError": "reset", "BrokenPipeError": "reset",
+          "HTTPConnectionClosed": "closed", "ConnectionTimeoutError": "timeout", "TimeoutError": "timeout", "timeout": "timeout"}
 
 
 class Run:

@@ -52,10 +52,12 @@ def gunicorn(server):
 PROGRAMS = {"fibcgi": fibcgi, "rust": rust, "go": go, "flask": flask, "gunicorn": gunicorn}
 
 
-def python_folders():
-    """The interpreter's own modules, and the application's packages."""
-    command = "import sysconfig; print(sysconfig.get_path('stdlib'), sysconfig.get_path('purelib'))"
-    return subprocess.run([PYTHON, "-c", command], capture_output=True, text=True, check=True).stdout.split()
+def python_modules(runtime):
+    """The files of all modules that the application has loaded."""
+    server = "import gunicorn.app.wsgiapp, gunicorn.workers.sync, " if runtime.name == "gunicorn" else "import "
+    command = server + "app, sys; print(*filter(None, (getattr(one, '__file__', None) for one in list(sys.modules.values()))), sep='\\n')"
+    output = subprocess.run([PYTHON, "-c", command], cwd=APPLICATION, capture_output=True, text=True, check=True).stdout
+    return [path for path in output.splitlines() if path.startswith("/")]
 
 
 def parent(pid):
@@ -163,8 +165,8 @@ class Server:
         return {name: round(mib, 3) for name, mib in found.items()}
 
     def image(self):
-        folders = python_folders() if self.runtime.language == "Python" else []
-        return deployed.size(self.runtime, self.group.pids(), folders)
+        modules = python_modules(self.runtime) if self.runtime.language == "Python" else []
+        return deployed.size(self.runtime, self.group.pids(), modules)
 
     def times(self):
         """{what: (user, system) CPU seconds}."""

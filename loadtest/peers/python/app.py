@@ -17,8 +17,9 @@ def fib(n):
 
 @app.get("/compute")
 def compute():
-    n = request.args.get("n", N_DEFAULT, type=int)
-    if not 0 <= n <= N_MAX:
+    text = request.args.get("n", str(N_DEFAULT))
+    n = int(text) if text.isdecimal() else None
+    if n is None or n > N_MAX:
         return jsonify(error=f"n is a whole number from 0 to {N_MAX}"), 400
     start = time.perf_counter_ns()
     result = fib(n)
