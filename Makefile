@@ -126,7 +126,7 @@ run: need-run
 	@PORT=$(PORT) conf/lighttpd/run $(BUILD)/fibcgi
 
 test: need-test
-	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application $(FIXTURES) $(BUILD)/fail.so $(BUILD)/ceiling peers locust
+	@$(MAKE) --no-print-directory -s all $(UNIT_TESTS) $(BUILD)/fixture-application $(FIXTURES) $(BUILD)/fail.so
 	@FIBCGI=$(abspath $(BUILD)/fibcgi) APPLICATION=$(abspath $(BUILD)/fixture-application) \
 	  FIXTURES=$(abspath $(BUILD)/fixtures) UNIT="$(abspath $(UNIT_TESTS))" tests/run $(TESTS)
 
@@ -367,6 +367,8 @@ peers:
 	@loadtest/peers/build build/peers
 locust:
 	@python=$$(.ci/need-python loadtest/locust/requirements.txt) && ln -sfn "$${python%/bin/python}" build/locust
+
+test: $(if $(filter tests %-loadtest.bats,$(TESTS)),peers locust $(BUILD)/ceiling)
 
 # LOADTEST, BENCH: options; see loadtest/compare --help and loadtest/bench --help.
 loadtest loadtest-quick: need-loadtest
