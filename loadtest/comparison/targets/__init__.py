@@ -3,6 +3,6 @@
   can(test, options): whether that test is possible there;
   add_options(parser): its own options."""
 
-from comparison.targets import processes, url
+from comparison.targets import podman, processes, url
 
-TARGETS = {"processes": processes, "url": url}
+TARGETS = {"processes": processes, "podman": podman, "url": url}

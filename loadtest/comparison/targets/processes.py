@@ -1,10 +1,8 @@
 """Each server as processes of this machine, all of them in one cgroup with the CPU and the memory limit."""
 
 import os
-import re
 import resource
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -12,14 +10,13 @@ from pathlib import Path
 
 import cgroup
 import stack
-from comparison import client, deployed
+from comparison import deployed
+from comparison.observed import START_SECONDS, Observed
 
 PEERS = stack.REPO / "build/peers"
 PYTHON = PEERS / "python/bin/python"
 APPLICATION = stack.REPO / "loadtest/peers/python"
-TICK = os.sysconf("SC_CLK_TCK")
 FILES = 16384  # an open-files limit such as containers have
-START_SECONDS = 180  # Flask at 50m takes long
 
 
 # Each of these returns [(command, environment, what exists when the next one may start)].
@@ -45,7 +42,8 @@ def flask(server):
 
 def gunicorn(server):
     """gunicorn looks at no quota; its number of workers is set beside the limit, as in a pod's manifest."""
-    command = [PYTHON, "-m", "gunicorn", "--bind", f"0.0.0.0:{server.port}", "--chdir", APPLICATION, "app:app"]
+    command = [PYTHON, "-m", "gunicorn", "--bind", f"0.0.0.0:{server.port}", "--no-control-socket",
+               "--chdir", APPLICATION, "app:app"]
     return [(command, {"WEB_CONCURRENCY": str(max(1, -(-server.millicpu // 1000)))}, None)]
 
 
@@ -60,11 +58,7 @@ def python_modules(runtime):
     return [path for path in output.splitlines() if path.startswith("/")]
 
 
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-class Server:
+class Server(Observed):
     """Running, and answering, from __enter__ to __exit__."""
 
     def __init__(self, runtime, millicpu, program):
@@ -79,7 +73,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = self.folder / "log"
         self.supervisors = []
-        self.kills, self.start_ms = runtime.kills, None
+        self.groups, self.kills = [self.group], runtime.kills
 
     def __enter__(self):
         start = time.monotonic()
@@ -87,7 +81,7 @@ class Server:
             for command, environment, ready in PROGRAMS[self.runtime.name](self):
                 self.start(command, environment)
                 stack.wait_until(lambda: ready is None or ready.exists(), START_SECONDS)
-            self.wait_for_answer(start + START_SECONDS)
+            self.wait_for_answer()
         except BaseException:
             self.stop()
             raise
@@ -103,16 +97,6 @@ class Server:
                 env={**os.environ, **environment, "ENTER": enter}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))))
 
-    def wait_for_answer(self, end):
-        while True:
-            try:
-                client.compute(self.url, "/compute?n=1")
-                return
-            except client.Failed as failed:
-                if time.monotonic() > end:
-                    raise RuntimeError(f"{self.runtime.title} did not start ({failed}): {self.log.read_text()[-2000:]}") from None
-                time.sleep(0.001)
-
     def stop(self):
         for supervisor in self.supervisors:
             supervisor.kill()
@@ -124,66 +108,12 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
-    def names(self):
-        """{pid: what it is}."""
-        found = {}
-        pids = self.group.pids()
-        for pid in pids:
-            try:
-                found[pid] = self.name(pid, parent(pid) in pids)
-            except (OSError, ValueError):
-                pass  # it has just ended
-        return found
-
-    def name(self, pid, is_child):
-        if self.runtime.name == "fibcgi":
-            return re.sub(r" \d+$", "", Path(stack.title(pid)).name)
-        if self.runtime.name == "gunicorn":
-            return "gunicorn: worker" if is_child else "gunicorn: master"
-        return self.runtime.name
-
-    def find(self, what):
-        """The pid of a process to kill."""
-        for pid, name in self.names().items():
-            if what == "server" or name.endswith(what):
-                return pid
-        raise RuntimeError(f"{self.runtime.title} has no {what}: {self.names()}")
-
-    def killer(self, what):
-        """A function that kills it at once; what takes time has been done before."""
-        pid = self.find(what)
-        return lambda: os.kill(pid, signal.SIGKILL)
-
-    def memory(self):
-        """{what: MiB}: PSS."""
-        found = {}
-        for pid, name in self.names().items():
-            try:
-                found[name] = found.get(name, 0) + stack.pss_kib(pid) / 1024
-            except OSError:
-                pass
-        return {name: round(mib, 3) for name, mib in found.items()}
-
     def image(self):
         modules = python_modules(self.runtime) if self.runtime.language == "Python" else []
-        return deployed.size(self.runtime, self.group.pids(), modules)
+        return deployed.size(self.runtime, self.pids(), modules)
 
-    def times(self):
-        """{what: (user, system) CPU seconds}."""
-        found = {}
-        for pid, name in self.names().items():
-            user, system = (int(ticks) / TICK for ticks in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])
-            before = found.get(name, (0, 0))
-            found[name] = (before[0] + user, before[1] + system)
-        return found
-
-    def cpu_seconds(self):
-        return self.group.cpu_ns() / 1e9
-
-    def throttling(self):
-        """(periods, those in which it was throttled)."""
-        statistics = self.group.statistics()
-        return statistics["nr_periods"], statistics["nr_throttled"]
+    def complaints(self):
+        return self.log.read_text(errors="replace")[-2000:]
 
     def restarts(self):
         return self.log.read_text(errors="replace").count("supervise: start\n") - len(self.supervisors)
