@@ -11,6 +11,7 @@ from comparison import client
 
 TICK = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 180  # Flask at 50m takes long
+RESTARTS_MOST = 20  # then it will not ever start
 
 
 class Observed:
@@ -25,7 +26,7 @@ class Observed:
                 client.compute(self.url, "/compute?n=1")
                 return
             except client.Failed as failed:
-                if time.monotonic() > end:
+                if time.monotonic() > end or (self.restarts() or 0) > RESTARTS_MOST:
                     raise RuntimeError(f"{self.runtime.title} does not answer ({failed}): {self.complaints()}") from None
                 time.sleep(0.001)
 
