@@ -19,11 +19,21 @@ teardown_file() { stop_all; }
 }
 
 @test "n chooses the number, from 0 to the bound" {
-    get '/compute?n=0' && is_code 200 && [ "$(jq .result "$BODY")" = 0 ]
-    get '/compute?n=1' && is_code 200 && [ "$(jq .result "$BODY")" = 1 ]
-    get '/compute?n=20' && is_code 200 && [ "$(jq .result "$BODY")" = 6765 ]
-    get '/compute?n=30' && is_code 200 && [ "$(jq .result "$BODY")" = 832040 ]
-    get '/compute?other=1&n=7&x' && is_code 200 && [ "$(jq .result "$BODY")" = 13 ]
+    get '/compute?n=0'
+    is_code 200
+    [ "$(jq .result "$BODY")" = 0 ]
+    get '/compute?n=1'
+    is_code 200
+    [ "$(jq .result "$BODY")" = 1 ]
+    get '/compute?n=20'
+    is_code 200
+    [ "$(jq .result "$BODY")" = 6765 ]
+    get '/compute?n=30'
+    is_code 200
+    [ "$(jq .result "$BODY")" = 832040 ]
+    get '/compute?other=1&n=7&x'
+    is_code 200
+    [ "$(jq .result "$BODY")" = 13 ]
 }
 
 @test "an encoded n is the same n" {
@@ -40,8 +50,11 @@ teardown_file() { stop_all; }
         [ "$(header content-type)" = application/problem+json ]
         [ "$(jq -c '[.status, .field, .minimum, .maximum, .type]' "$BODY")" = '[400,"n",0,30,"about:blank"]' ]
     done
-    get '/compute?n' && is_code 400
-    get '/compute?n=5&n=5' && is_code 400 && has_body 'more than once'
+    get '/compute?n'
+    is_code 400
+    get '/compute?n=5&n=5'
+    is_code 400
+    has_body 'more than once'
 }
 
 @test "a NUL in n is refused" {
@@ -85,14 +98,20 @@ teardown_file() { stop_all; }
 }
 
 @test "health, readiness, metrics and status are answered on loopback" {
-    get /healthz && is_code 200 && has_body ok
-    get /readyz && is_code 200
-    get /status?json && is_code 200
+    get /healthz
+    is_code 200
+    has_body ok
+    get /readyz
+    is_code 200
+    get /status?json
+    is_code 200
     [ "$(jq -c '[.state, .workers_up, (.workers | length)]' "$BODY")" = '["serving",2,2]' ]
-    get /metrics && is_code 200
+    get /metrics
+    is_code 200
     has_body 'fibcgi_requests_total{code="200"}'
     has_body 'fibcgi_workers{state="idle"}'
-    get /healthz --data '' && is_code 405
+    get /healthz --data ''
+    is_code 405
 }
 
 @test "the metrics count what was answered" {

@@ -30,7 +30,9 @@ no_request_failed() {
     stop "$POOL" TERM
     [ "$STOP_STATUS" -eq 0 ]
     background_code_is 200
-    [ ! -e "$SOCKET" ] && [ ! -e "$SOCKET.2" ] && [ ! -e "$ADMIN" ]
+    [ ! -e "$SOCKET" ]
+    [ ! -e "$SOCKET.2" ]
+    [ ! -e "$ADMIN" ]
 }
 
 @test "TERM answers what is queued, too" {
@@ -64,7 +66,8 @@ queue_is() { [ "$(ss -xlH | awk -v s="$SOCKET" 'index($5, s) == 1 { n += $3 } EN
     wait_for 5 in_flight 1
     kill -TERM "$POOL"
     wait_for 5 readiness_is 503
-    get /healthz && is_code 200
+    get /healthz
+    is_code 200
     [ "$(status_json | jq -r .state)" = draining ]
     stop "$POOL" TERM
 }
@@ -142,9 +145,11 @@ roll() {
 
 @test "a killed worker is replaced at once and counted" {
     start_stack --workers 1
-    get /compute && is_code 200
+    get /compute
+    is_code 200
     kill -KILL "$(worker_pids)"
-    get /compute && is_code 200
+    get /compute
+    is_code 200
     log_has 'worker 1 \(pid [0-9]+\) was killed by signal 9'
     [ "$(metric 'fibcgi_worker_restarts_total{cause="signal"}')" = 1 ]
     [ "$(metric 'fibcgi_requests_total{code="200"}')" = 2 ]
@@ -180,8 +185,10 @@ roll() {
 
 @test "a request that takes too long is tried once more, then answered with 500, and the pool serves on" {
     start_stack --workers 1 --max-n 60 --request-timeout 300ms
-    get '/compute?n=60' && is_code 500
-    get '/compute?n=20' && is_code 200
+    get '/compute?n=60'
+    is_code 500
+    get '/compute?n=20'
+    is_code 200
     log_has 'took longer than --request-timeout'
     log_has 'GET /compute\?n=60 was in hand when 2 workers died; it is answered with 500'
     [ "$(metric 'fibcgi_worker_restarts_total{cause="timeout"}')" = 2 ]
@@ -216,7 +223,8 @@ roll() {
     [[ $output == *'2000 2xx, 0 3xx, 0 4xx, 0 5xx'* ]]
     local restarts
     restarts=$(metric 'fibcgi_worker_restarts_total{cause="max_requests"}')
-    [ "$restarts" -ge 38 ] && [ "$restarts" -le 45 ]
+    [ "$restarts" -ge 38 ]
+    [ "$restarts" -le 45 ]
 }
 
 @test "the processes have readable titles" {
@@ -275,7 +283,8 @@ resize_up_and_down() {
     echo "$output"
     [[ $output != *'Socket errors'* ]]
     [[ $output != *'Non-2xx'* ]]
-    get /healthz && is_code 200
+    get /healthz
+    is_code 200
 }
 
 # HUP and another CPU limit, again and again.
@@ -337,7 +346,9 @@ statuses_2xx() { sed -n 's/^status codes: \([0-9]*\) 2xx, 0 3xx, 0 4xx, 0 5xx$/\
     sed 's/^server.bind .*/server.bind = ""/; s/"127.0.0.0\/8"/"127.9.0.0\/16"/' "$REPO/conf/lighttpd/fibcgi.conf" >"$BATS_TEST_TMPDIR/elsewhere.conf"
     start_lighttpd "$BATS_TEST_TMPDIR/elsewhere.conf"
     for path in /healthz /readyz /metrics /status '/status?json' //status /%73tatus; do
-        get "$path" && is_code 403
+        get "$path"
+        is_code 403
     done
-    get /compute && is_code 200
+    get /compute
+    is_code 200
 }

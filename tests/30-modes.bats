@@ -194,8 +194,11 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
 @test "spawned: options in bin-path count" {
     lighttpd_in_front "$(spawns_at / 1 '--max-n 12')"
     wait_for 5 spawned_are 1
-    get '/compute?n=12' && is_code 200
-    get '/compute?n=13' && is_code 400 && [ "$(jq .maximum "$BODY")" -eq 12 ]
+    get '/compute?n=12'
+    is_code 200
+    get '/compute?n=13'
+    is_code 400
+    [ "$(jq .maximum "$BODY")" -eq 12 ]
 }
 
 @test "spawned: lighttpd starts another for one that was killed, and takes all with it when it stops" {
@@ -238,7 +241,8 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     begin spawn-fcgi -n -s "$SOCKET" -- "$FIBCGI" --max-n 50
     wait_for 5 is_listening "$SOCKET"
     lighttpd_in_front "$(mount /)"
-    get '/compute?n=1' && is_code 200
+    get '/compute?n=1'
+    is_code 200
     curl -sS --max-time 30 -o "$DIR/slow" -w '%{http_code}' "$URL/compute?n=43" >"$DIR/slow.code" 3>&- &
     client=$!
     wait_for 5 is_running_on_cpu "$BEGUN"
@@ -260,7 +264,8 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     begin spawn-fcgi -n -s "$SOCKET" -- "$FIBCGI" --drain-timeout 1s
     wait_for 5 is_listening "$SOCKET"
     lighttpd_in_front "$(mount /)"
-    get '/compute?n=1' && is_code 200
+    get '/compute?n=1'
+    is_code 200
     wrk -t 1 -c 64 -d 30 "$URL/compute?n=30" >/dev/null 2>&1 3>&- &
     load=$!
     STARTED+=("$load")
@@ -279,7 +284,8 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     # One leaves; the other serves on.
     kill -TERM "${STARTED[0]}"
     wait_for 5 gone "${STARTED[0]}"
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     alive "${STARTED[1]}"
 }
 
@@ -351,7 +357,8 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     POOL=$BEGUN
     wait_for 5 pool_is_up
     lighttpd_in_front "$(mount /)"
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
 }
 
 @test "pool: sockets that are meant for another process (LISTEN_PID) are not taken" {
@@ -381,7 +388,8 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     POOL=$first wait_for 5 workers_are 1
     lighttpd_in_front "$(mount /)" \
         "\$HTTP[\"host\"] == \"admin\" { $(SOCKET=$ADMIN mount / | sed 's/+=/=/') }"
-    get '/compute?n=1' && is_code 200
+    get '/compute?n=1'
+    is_code 200
     curl -sS --max-time 30 -o /dev/null -w '%{http_code}' "$URL/compute?n=44" >"$DIR/slow" 3>&- &
     client=$!
     wait_for 5 is_running_on_cpu "$(worker_pids "$first")"
@@ -442,7 +450,8 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     POOL=$BEGUN
     wait_for 5 workers_are 1
     lighttpd_in_front "$(mount_port "$port")"
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     log_has 'serves compute on the socket it was given'
 }
 
@@ -467,8 +476,10 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     POOL=$BEGUN
     wait_for 5 pool_is_up
     lighttpd_in_front "$(mount /)"
-    get '/compute?n=5' && is_code 200
-    get /nothing && is_code 404
+    get '/compute?n=5'
+    is_code 200
+    get /nothing
+    is_code 404
     for fd in 0 1 2; do [ "$(readlink "/proc/$POOL/fd/$fd")" = /dev/null ]; done
 }
 
@@ -487,7 +498,8 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     begin "$PASS_SOCKETS" systemd "unix:$SOCKET" -- "$FIBCGI" --mode spawned
     wait_for 5 is_listening "$SOCKET"
     lighttpd_in_front "$(mount /)"
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     [ "$(ps -o args= -p "$BEGUN")" = 'fibcgi: spawned' ]
     [ -z "$(pgrep -P "$BEGUN")" ]
 }
@@ -496,8 +508,10 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     begin env GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=GET "$PASS_SOCKETS" fd0 "unix:$SOCKET" -- "$FIBCGI" --max-n 9
     wait_for 5 is_listening "$SOCKET"
     lighttpd_in_front "$(mount /)"
-    get '/compute?n=9' && is_code 200
-    get '/compute?n=10' && is_code 400
+    get '/compute?n=9'
+    is_code 200
+    get '/compute?n=10'
+    is_code 400
 }
 
 @test "--mode pool or spawned without a socket is refused with what to do about it" {
@@ -563,11 +577,13 @@ cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=H
     for options in '--listen unix:/tmp/x,unix:/tmp/x' '--listen unix:/tmp/x --admin-listen unix:/tmp/x'; do
         # shellcheck disable=SC2086
         run "$FIBCGI" -t $options
-        [ "$status" -eq 100 ] && [[ $output == *'"unix:/tmp/x" is given twice'* ]]
+        [ "$status" -eq 100 ]
+        [[ $output == *'"unix:/tmp/x" is given twice'* ]]
     done
 }
 
 @test "--admin-listen alone says what is missing" {
     run "$FIBCGI" --admin-listen "unix:$BATS_TEST_TMPDIR/admin.sock" </dev/null
-    [ "$status" -eq 100 ] && [[ $output == *'give --listen'* ]]
+    [ "$status" -eq 100 ]
+    [[ $output == *'give --listen'* ]]
 }

@@ -172,7 +172,9 @@ kept_load_lost_nothing() {
     for i in 1 2 3 4; do get '/compute?n=5' && is_code 200; done
     ends "$POOL" TERM
     [ "$STOP_STATUS" -eq 0 ]
-    [ -S "$SOCKET" ] && [ -S "$SOCKET.2" ] && [ -S "$ADMIN" ]
+    [ -S "$SOCKET" ]
+    [ -S "$SOCKET.2" ]
+    [ -S "$ADMIN" ]
 }
 
 @test "passed sockets that nobody would serve are refused with what to do about them" {
@@ -307,15 +309,18 @@ lighttpd_listens() { (exec 3<>"/dev/tcp/127.0.0.1/$FIBCGI_HTTP_PORT") 2>/dev/nul
     [ "$(awk '$1 == "NoNewPrivs:" { print $2 }' "/proc/$master/status")" -eq 1 ]
     [ "$(awk '$1 == "Seccomp:" { print $2 }' "/proc/$master/status")" -eq 2 ]
     [ "$(stat -c '%U:%G %a' "$SOCKET" "$SOCKET.2" "$ADMIN" | sort -u)" = 'root:www-data 660' ]
-    get /readyz && is_code 200
-    get /metrics && has_body fibcgi_requests_total
+    get /readyz
+    is_code 200
+    get /metrics
+    has_body fibcgi_requests_total
     # Of a client that has left it still learns from the kernel.
     "$REPO/tests/fixtures/left-client.py" "$SOCKET" 40 >"$DIR/statuses"
     grep -qx 503 "$DIR/statuses"
     # It can still replace a worker that is killed, and follow that worker's connections (/proc/self/fd).
     kill -KILL "$(pgrep -P "$master" -f 'fibcgi: worker 1')"
     wait_for 10 eval '[ "$(metric "fibcgi_worker_restarts_total{cause=\"signal\"}")" = 1 ]'
-    get '/compute?n=20' && is_code 200
+    get '/compute?n=20'
+    is_code 200
     # The workers lock themselves in further, and nothing of that was refused.
     [ "$(log_count 'the sandbox is without')" -eq 0 ]
     [ "$(log_count ' error |cannot look at')" -eq 0 ]
@@ -425,11 +430,14 @@ lighttpd_listens() { (exec 3<>"/dev/tcp/127.0.0.1/$FIBCGI_HTTP_PORT") 2>/dev/nul
     declare -A uid
     for name in shop blog; do
         wait_for 10 probe /readyz "$BOX/run/fibcgi/$name/admin.sock"
-        [ -S "$BOX/run/fibcgi/$name/fib.sock" ] && [ -S "$BOX/run/fibcgi/$name/fib.sock.2" ]
+        [ -S "$BOX/run/fibcgi/$name/fib.sock" ]
+        [ -S "$BOX/run/fibcgi/$name/fib.sock.2" ]
         uid[$name]=$(awk '$1 == "Uid:" { print $2 }' "/proc/$(main_pid "$name")/status")
     done
     [ "$(probe /status "$BOX/run/fibcgi/shop/admin.sock" | jq .workers_wanted)" -eq 3 ]
-    [ "${uid[shop]}" -gt 1000 ] && [ "${uid[blog]}" -gt 1000 ] && [ "${uid[shop]}" -ne "${uid[blog]}" ]
+    [ "${uid[shop]}" -gt 1000 ]
+    [ "${uid[blog]}" -gt 1000 ]
+    [ "${uid[shop]}" -ne "${uid[blog]}" ]
     systemctl stop fibcgi@shop.socket
     [ ! -e "$BOX/run/fibcgi/shop/fib.sock" ]
     probe /readyz "$BOX/run/fibcgi/blog/admin.sock"
@@ -450,7 +458,8 @@ lighttpd_listens() { (exec 3<>"/dev/tcp/127.0.0.1/$FIBCGI_HTTP_PORT") 2>/dev/nul
     for unit in lighttpd.service fibcgi.service fibcgi.socket fibcgi-admin.socket; do
         [ "$(show "$unit" ActiveState)" = inactive ]
     done
-    [ ! -e "$SOCKET" ] && [ ! -e "$ADMIN" ]
+    [ ! -e "$SOCKET" ]
+    [ ! -e "$ADMIN" ]
     # The pool is told to stop when lighttpd has left.
     journal -o cat | grep -oE '^(Stopped lighttpd|Stopping fibcgi)\.service' >"$DIR/order"
     [ "$(paste -sd ' ' "$DIR/order")" = 'Stopped lighttpd.service Stopping fibcgi.service' ]

@@ -45,7 +45,8 @@ as_cgi() { env -i GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=GET PATH_INFO="$2" QU
 @test "make uninstall takes away all that make install has put there, and nothing else" {
     local doc=$DIR/opt/fib/share/doc/fibcgi
     make_here PROFILE=0 install DESTDIR="$DIR" PREFIX=/opt/fib
-    [ -x "$DIR/opt/fib/bin/fibcgi" ] && [ -f "$doc/README.md" ]
+    [ -x "$DIR/opt/fib/bin/fibcgi" ]
+    [ -f "$doc/README.md" ]
     touch "$doc/of-somebody-else"
     make_here PROFILE=0 uninstall DESTDIR="$DIR" PREFIX=/opt/fib
     [ "$(find "$DIR" -type f)" = "$doc/of-somebody-else" ]

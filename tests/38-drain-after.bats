@@ -41,6 +41,12 @@ end_load() {
     wait "$1" || { tail -n 5 "$DIR"/load.* >&2; return 1; }
 }
 
+# leave_off PID: that load asks for nothing more, and waits for what it has asked.
+leave_off() {
+    kill -TERM "$1"
+    wait_for 10 grep -q ending "$DIR/load.0"
+}
+
 # tell_to_leave: SIGTERM, until the pool waits for the web server.
 tell_to_leave() {
     kill -TERM "$POOL"
@@ -65,9 +71,9 @@ pool_leaves_within() { # MILLISECONDS
 }
 
 @test "after TERM the pool is not ready and serves on until lighttpd has left, and no request is lost" {
-    start_both
+    start_both --max-n 36
     local kept fresh before
-    begin_load --connections 20 --n 20-27
+    begin_load --connections 20 --n 34-36
     kept=$LOAD
     begin_load --connections 20 --n 20-27 --fresh
     fresh=$LOAD
@@ -75,10 +81,11 @@ pool_leaves_within() { # MILLISECONDS
     is_not_ready
     before=$(admin /status | jq .requests.total)
     wait_for 20 has_answered $((before + 500))
-    # New connections stop coming before lighttpd is told to leave; it is busy with the others' requests then.
+    # Nobody asks any more when lighttpd is told to leave, as where a Service has taken it out; but it has requests in hand.
     end_load "$fresh"
     waits_still
-    kill -TERM "$kept"
+    leave_off "$kept"
+    [ "$(pool_metric 'fibcgi_workers{state="busy"}')" -gt 0 ]
     end_lighttpd
     [ "$STOP_STATUS" -eq 0 ]
     log_has 'the web server has left: draining, what is queued and running is answered'
@@ -167,7 +174,6 @@ pool_leaves_within() { # MILLISECONDS
 
 @test "a lighttpd that listens for both IP families is waited for by its connections of both" {
     sed -e 's/^server.bind .*/server.bind = "[::]"\nserver.v4mapped = "enable"/' "$REPO/conf/lighttpd/fibcgi.conf" >"$DIR/both.conf"
-    cp "$REPO/conf/lighttpd/accesslog.conf" "$DIR"
     CONF=$DIR/both.conf start_both
     # All of its sockets are IPv6 ones.
     [ "$(ss -tlnH4 "sport = :$FIBCGI_HTTP_PORT" | wc -l)" -eq 0 ]
@@ -177,7 +183,7 @@ pool_leaves_within() { # MILLISECONDS
     tell_to_leave
     URL="http://[::1]:$FIBCGI_HTTP_PORT" answers
     waits_still
-    kill -TERM "$load"
+    leave_off "$load"
     end_lighttpd
     [ "$STOP_STATUS" -eq 0 ]
     wait "$load"

@@ -313,7 +313,8 @@ END
     ln -s "${path:0:107}" "$SOCKET"
     ln -s "${path:0:107}" "$SOCKET.2"
     start_lighttpd
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     ends "$POOL"
     [ "$STOP_STATUS" -eq 0 ]
     [ -z "$(find "$DIR" -type s)" ]
@@ -351,7 +352,8 @@ END
     ln -s "$DIR/elsewhere.sock" "$DIR/link"
     fails 100 "$FIBCGI" --listen "unix:$DIR/link"
     says "unix:$DIR/link"
-    [ -L "$DIR/link" ] && [ -S "$DIR/elsewhere.sock" ]
+    [ -L "$DIR/link" ]
+    [ -S "$DIR/elsewhere.sock" ]
 }
 
 @test "another program's datagram socket in the way is left alone" {
@@ -370,7 +372,8 @@ signal.pause()' "$SOCKET"
     local before
     start_stack --workers 2
     before=$(inode "$SOCKET")
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     wrk -t 1 -c 8 -d 30 "$URL/compute?n=15" >"$DIR/wrk" 3>&- &
     WRK=$!
     STARTED+=("$WRK")
@@ -385,8 +388,10 @@ signal.pause()' "$SOCKET"
     if grep -E 'Non-2xx|Socket errors' "$DIR/wrk"; then return 1; fi
     [ "$(inode "$SOCKET")" -eq "$before" ]
     [ ! -e "$DIR/other.sock" ]
-    get '/compute?n=5' && is_code 200
-    get /readyz && is_code 200
+    get '/compute?n=5'
+    is_code 200
+    get /readyz
+    is_code 200
 }
 
 @test "a socket whose queue is full is being served, and is refused at once" {
@@ -622,7 +627,8 @@ one_has_left() { gone "${TWO[1]}" || gone "${TWO[2]}"; }
         [ "$(awk '/^NoNewPrivs:/ { print $2 }' "$file")" -eq 1 ]
         [ "$(grep -cE '^Cap(Inh|Prm|Eff|Amb):.0{16}$' "$file")" -eq 4 ]
     done
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     ends "$POOL"
     [ "$STOP_STATUS" -eq 0 ]
     [ ! -e "$SOCKET" ]
@@ -664,7 +670,8 @@ is_spawned_or_gone() { gone "$1" || [ "$(ps -o args= -p "$1")" = 'fibcgi: spawne
 
 @test "a log on a full disk does not stop the service" {
     start_stack --workers 1 --log /dev/full
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     ends "$POOL"
     [ "$STOP_STATUS" -eq 0 ]
 }
@@ -725,9 +732,11 @@ nothing_is_left() { wait_for 10 all_gone "${SERVERS[@]}" && [ -z "$(ls -A "$RUN_
 
 @test "make run: PORT=0 picks a free port, prints a URL that answers, and SIGINT leaves nothing behind" {
     begin_run
-    get /compute && is_code 200
+    get /compute
+    is_code 200
     [ "$(jq .result "$BODY")" -eq 832040 ]
-    get /readyz && is_code 200
+    get /readyz
+    is_code 200
     [ "${#SERVERS[@]}" -ge 4 ]
     ends "$RUN" INT
     [ "$STOP_STATUS" -eq 0 ]
@@ -767,7 +776,8 @@ one_is_computing() { local pid; for pid in "${SERVERS[@]}"; do if [ "$(ps -o sta
 
 @test "make run: kill -9 of the script takes the servers with it" {
     begin_run
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     kill -KILL "$RUN"
     wait "$RUN" 2>/dev/null || true
     wait_for 5 all_gone "${SERVERS[@]}"
@@ -794,7 +804,8 @@ one_is_computing() { local pid; for pid in "${SERVERS[@]}"; do if [ "$(ps -o sta
     fails 100 env TMPDIR="$RUN_TMP" PORT="$port" "$REPO/conf/lighttpd/run" "$FIBCGI"
     says "port $port is taken" PORT=
     [ -z "$(ls -A "$RUN_TMP")" ]
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
 }
 
 @test "make run: a PORT that is not a port is refused with what it can be" {
@@ -826,7 +837,8 @@ one_is_computing() { local pid; for pid in "${SERVERS[@]}"; do if [ "$(ps -o sta
 @test "make run: a temporary folder with a space in its name is no trouble" {
     RUN_TMP="$DIR/with a space"
     begin_run
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     if grep -m 1 "$REPO/conf/lighttpd/run: line" "$DIR/err"; then return 1; fi
     ends "$RUN" INT
     [ "$STOP_STATUS" -eq 0 ]

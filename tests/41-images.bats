@@ -75,7 +75,8 @@ inspect() { "$ENGINE" image inspect --format "$2" "localhost/$1:$VERSION"; }
     get /compute
     is_code 200 && has_body '"result":832040'
     run "$program" -t --user www-data
-    [ "$status" -eq 100 ] && [[ $output == *www-data* ]]
+    [ "$status" -eq 100 ]
+    [[ $output == *www-data* ]]
     run "$program" -t --user 33
     [ "$status" -eq 0 ]
 }
@@ -132,7 +133,8 @@ inspect() { "$ENGINE" image inspect --format "$2" "localhost/$1:$VERSION"; }
 
 @test "where there is no engine, the message says what to install" {
     run env PATH=/nonexistent CONTAINER_ENGINE= /bin/bash -c '. "$1"' bash "$REPO/container/engine"
-    [ "$status" -eq 100 ] && [[ $output == *'apt-get install podman'* ]]
+    [ "$status" -eq 100 ]
+    [[ $output == *'apt-get install podman'* ]]
 }
 
 teardown() { stop_all; }

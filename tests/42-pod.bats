@@ -235,11 +235,14 @@ working_set() {
 @test "a port that is taken, a pod that is there and a missing image are refused with what to do" {
     start_pod
     run "$REPO/container/pod" up
-    [ "$status" -eq 100 ] && [[ $output == *'make pod-down'* ]]
+    [ "$status" -eq 100 ]
+    [[ $output == *'make pod-down'* ]]
     POD=$POD-other run "$REPO/container/pod" up
-    [ "$status" -eq 100 ] && [[ $output == *"port $PORT is taken"* ]]
+    [ "$status" -eq 100 ]
+    [[ $output == *"port $PORT is taken"* ]]
     PORT=$(free_port) POD=$POD-other HELM_ARGUMENTS='--set responder.image.tag=none' run "$REPO/container/pod" up
-    [ "$status" -eq 100 ] && [[ $output == *'make images'* ]]
+    [ "$status" -eq 100 ]
+    [[ $output == *'make images'* ]]
     POD=$POD-other run "$REPO/container/pod" down
     [ "$status" -eq 100 ]
 }

@@ -49,7 +49,8 @@ survives() { # SIGNAL TIMES N
 @test "workers killed in the middle of short requests cost no request and leak no descriptor" {
     start_stack --workers 2
     local before
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     before=$(fds_of_pool)
     survives KILL 40 5
     wait_for 5 eval "[ \$(fds_of_pool) -le $before ]"
@@ -76,7 +77,8 @@ survives() { # SIGNAL TIMES N
     done
     background_code_is 500
     log_has 'GET /compute\?n=60&x=1 was in hand when 2 workers died'
-    get /compute && is_code 200
+    get /compute
+    is_code 200
 }
 
 @test "a worker killed during a drain costs no request" {
@@ -126,7 +128,8 @@ slow_peers() {
 @test "half a request holds nobody up and is never served" {
     start_stack --workers 1 --read-timeout 2s
     slow_peers half 200
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     wait "$PEERS"
     grep -q '0 answered, 200 closed' "$BATS_TEST_TMPDIR/peers"
     [ "$(metric 'fibcgi_requests_total{code="200"}')" = 1 ]
@@ -135,7 +138,8 @@ slow_peers() {
 @test "requests that come a byte at a time are answered" {
     start_stack --workers 1
     slow_peers trickle 20
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     wait "$PEERS"
     grep -q '20 answered, 0 closed' "$BATS_TEST_TMPDIR/peers"
 }
@@ -164,30 +168,36 @@ gone_clients_are() { [ "$(metric 'fibcgi_connections_refused_total{reason="gone"
 @test "the probe asks the pool past lighttpd: 0 for 200, 1 otherwise, and it says why" {
     start_pool --workers 1 --max-n 60
     run "$FIBCGI" --probe /readyz --admin-listen "unix:$ADMIN"
-    [ "$status" -eq 0 ] && [ "$output" = ok ]
+    [ "$status" -eq 0 ]
+    [ "$output" = ok ]
     run env FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe /nothing
     [ "$status" -eq 1 ]
     slow_peers silent 1
     kill -TERM "$POOL"
     wait_for 5 log_has draining
     run "$FIBCGI" --probe /readyz --admin-listen "unix:$ADMIN"
-    [ "$status" -eq 1 ] && [[ $output == *draining* ]]
+    [ "$status" -eq 1 ]
+    [[ $output == *draining* ]]
     run "$FIBCGI" --probe /healthz --admin-listen "unix:$ADMIN"
     [ "$status" -eq 0 ]
     stop "$POOL" QUIT
     run "$FIBCGI" --probe /readyz --admin-listen "unix:$ADMIN"
-    [ "$status" -eq 1 ] && [[ $output == *'is the pool running?'* ]]
+    [ "$status" -eq 1 ]
+    [[ $output == *'is the pool running?'* ]]
     run "$FIBCGI" --probe /readyz
-    [ "$status" -eq 100 ] && [[ $output == *'--admin-listen'* ]]
+    [ "$status" -eq 100 ]
+    [[ $output == *'--admin-listen'* ]]
 }
 
 @test "the probe asks over HTTP as well, and holds the answer against a text" {
     start_stack --workers 1
     run "$FIBCGI" --probe "$URL/compute"
-    [ "$status" -eq 0 ] && [[ $output == *'"result":832040'* ]]
+    [ "$status" -eq 0 ]
+    [[ $output == *'"result":832040'* ]]
     "$FIBCGI" --probe "$URL/compute?n=10" --expect '"result":55,'
     run "$FIBCGI" --probe "$URL/compute?n=10" --expect '"result":56'
-    [ "$status" -eq 1 ] && [[ $output == *'does not have ""result":56" in it'* ]]
+    [ "$status" -eq 1 ]
+    [[ $output == *'does not have ""result":56" in it'* ]]
     run "$FIBCGI" --probe "$URL/nothing" --expect "about:blank"
     [ "$status" -eq 1 ]
     FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe /status --expect '"workers_wanted":1,"workers_up":1,'
@@ -197,9 +207,11 @@ gone_clients_are() { [ "$(metric 'fibcgi_connections_refused_total{reason="gone"
 
 @test "the probe takes no name for an address, and says when nobody answers" {
     run timeout 10 "$FIBCGI" --probe http://localhost:8080/compute
-    [ "$status" -eq 1 ] && [[ $output == *'no answer from http://localhost:8080/compute: Invalid argument'* ]]
+    [ "$status" -eq 1 ]
+    [[ $output == *'no answer from http://localhost:8080/compute: Invalid argument'* ]]
     run timeout 10 "$FIBCGI" --probe "http://127.0.0.1:$(free_port)/compute"
-    [ "$status" -eq 1 ] && [[ $output == *'Connection refused'* ]]
+    [ "$status" -eq 1 ]
+    [[ $output == *'Connection refused'* ]]
     run timeout 10 "$FIBCGI" --probe "http://127.0.0.1:80"
     [ "$status" -eq 1 ]
 }

@@ -65,7 +65,8 @@ kept_load_lost_nothing() {
     start_pool --workers 1 --idle-timeout 700ms
     talk idle
     # The seconds, between the answer and the end.
-    [ "${lines[0]}" = '1:3=2' ] && [ "${lines[2]}" = closed ]
+    [ "${lines[0]}" = '1:3=2' ]
+    [ "${lines[2]}" = closed ]
     [[ ${lines[1]} =~ ^(0\.[6-9]|[12]\.[0-9])$ ]]
     [ "$(pool_metric 'fibcgi_connections_refused_total{reason="timeout"}')" = 0 ]
 }

@@ -50,7 +50,8 @@ free_worker() {
     [ "$(answered 200)" -eq 0 ]
     free_worker
     wait "$ASKING"
-    [ "$(answered 200)" -eq 5 ] && [ "$(answered 503)" -eq 7 ]
+    [ "$(answered 200)" -eq 5 ]
+    [ "$(answered 503)" -eq 7 ]
     [ "$(grep -c '^503 .* 1$' "$ANSWERS")" -eq 7 ]
     [ "$(pool_metric 'fibcgi_requests_total{code="503"}')" = 7 ]
 }
@@ -159,7 +160,8 @@ slow_peers() {
     local _
     for _ in 1 2 3 4 5; do
         [ "$(admin /healthz)" = ok ]
-        get '/compute?n=5' && is_code 200
+        get '/compute?n=5'
+        is_code 200
     done
     [ "$(pool_metric 'fibcgi_connections_refused_total{reason="short"}')" -gt 500 ]
 }
@@ -185,6 +187,7 @@ slow_peers() {
     cat "$BATS_TEST_TMPDIR/peers"
     # 4 MiB hold seven bodies of half a MiB with their headers; the eighth is one too many.
     grep -q '^7 kept, 13 closed' "$BATS_TEST_TMPDIR/peers"
-    get '/compute?n=5' && is_code 200
+    get '/compute?n=5'
+    is_code 200
     wait_for 20 pool_metric_is fibcgi_kept_bytes 0
 }

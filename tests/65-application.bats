@@ -71,7 +71,8 @@ load_while() {
     is_code 200 && has_body 'a field' && [ "$(header Echo)" = 'a field' ]
     get '/header?name=HTTP_X_OTHER' -H 'X-Some: a field'
     is_code 404
-    get /compute && is_code 404
+    get /compute
+    is_code 404
 }
 
 @test "the same application answers as CGI and as one spawned process" {
@@ -125,7 +126,8 @@ load_while() {
         log_has "$method /crash was in hand when a worker died, and may not be repeated; it is answered with 500"
     done
     [ "$(log_count 'was in hand')" -eq 4 ]
-    get /echo && is_code 200
+    get /echo
+    is_code 200
 }
 
 @test "a POST whose worker is killed from outside is not repeated" {
@@ -185,7 +187,8 @@ ask_beside() { timeout 30 "$ASK" "$SOCKET" GET /crash </dev/null >"$DIR/beside.$
     get '/crash?signal=0' --data x
     is_code 500
     calls_are /crash 3
-    get /echo && is_code 200
+    get /echo
+    is_code 200
 }
 
 # --- Memory
@@ -222,7 +225,8 @@ oom_kills() {
     [ "$(log_count 'worker . \(pid .*\) was killed by signal 9')" -eq "$((2 * TIMES))" ]
     log_has 'GET /eat\?mb=1024 was in hand when 2 workers died'
     alive "$POOL"
-    get '/eat?mb=20' && is_code 200
+    get '/eat?mb=20'
+    is_code 200
 }
 eat_twice() {
     get '/eat?mb=1024'
@@ -263,7 +267,8 @@ score_of() { cat "/proc/$1/oom_score_adj"; }
     is_code 500 && has_body 'The worker that served this request died.'
     calls_are /sleep 3
     [ "$(restarts timeout)" -eq 3 ]
-    get '/sleep?ms=1' && is_code 200
+    get '/sleep?ms=1'
+    is_code 200
 }
 
 # --- Bodies
@@ -291,8 +296,10 @@ post_is_read() {
     calls_are /body "$calls"
     for size in 1048577 3000000; do
         random_bytes "$size" >"$DIR/sent"
-        get /body --data-binary "@$DIR/sent" && is_code 413
-        get /body --data-binary "@$DIR/sent" -H 'Transfer-Encoding: chunked' && is_code 413
+        get /body --data-binary "@$DIR/sent"
+        is_code 413
+        get /body --data-binary "@$DIR/sent" -H 'Transfer-Encoding: chunked'
+        is_code 413
         ask POST /body <"$DIR/sent" && answer_has 'Status: 413'
     done
     calls_are /body "$calls"
@@ -300,8 +307,11 @@ post_is_read() {
 
 @test "with --max-body-size 0 there may be no body" {
     start_stack --workers 1 --max-body-size 0
-    get /body -X POST -H 'Content-Length: 0' && is_code 200 && has_body '4294967295 0'
-    get /body --data x && is_code 413
+    get /body -X POST -H 'Content-Length: 0'
+    is_code 200
+    has_body '4294967295 0'
+    get /body --data x
+    is_code 413
     calls_are /body 1
 }
 
@@ -330,8 +340,10 @@ post_is_read() {
     start_lighttpd_for_bodies
     for size in 1000 8000 10000 100000 1000000; do
         random_bytes "$size" >"$DIR/sent"
-        get '/sleep?ms=1' --data-binary "@$DIR/sent" && is_code 200
-        get /echo --data 'the next' && is_code 200
+        get '/sleep?ms=1' --data-binary "@$DIR/sent"
+        is_code 200
+        get /echo --data 'the next'
+        is_code 200
         [ "$(cat "$BODY")" = $'POST\n/echo\n\n8\n\nthe next' ]
     done
 }

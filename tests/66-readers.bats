@@ -28,7 +28,8 @@ let_them_read() {
 @test "readers that take a byte at a time hold no worker, and are closed by --write-timeout" {
     start_stack --workers 1 --write-timeout 12s
     readers 50 1000000 trickle
-    get /echo && is_code 200
+    get /echo
+    is_code 200
     # Before any of them is closed, though the one worker has begun to answer all of them.
     [ "$(pool_metric 'fibcgi_connections_refused_total{reason="timeout"}')" = 0 ]
     wait_for 60 pool_metric_is 'fibcgi_connections_refused_total{reason="timeout"}' 50
@@ -52,7 +53,8 @@ let_them_read() {
 
 @test "large answers are whole while workers are killed in the middle of sending them" {
     start_stack --workers 2
-    get '/big?bytes=5000000' && is_code 200
+    get '/big?bytes=5000000'
+    is_code 200
     local sum i=0 load
     sum=$(sha256sum <"$BODY")
     ask_for_large() {
@@ -82,7 +84,8 @@ let_them_read() {
     readers 12 1000000 pause
     pool_metric_above 'fibcgi_connections_refused_total{reason="short"}' 3
     [ "$(pool_metric fibcgi_kept_bytes)" -le $((8 * 1024 * 1024)) ]
-    get /echo && is_code 200
+    get /echo
+    is_code 200
     let_them_read
     grep -qE '^[78] whole, [45] cut off' "$BATS_TEST_TMPDIR/peers"
 }

@@ -17,7 +17,8 @@ setup() { use_service; }
 @test "helm test: the answer, and as many workers as the limit says" {
     run helm test fib --namespace "$NAMESPACE" --timeout 60s
     echo "$output"
-    [ "$status" -eq 0 ] && [[ $output == *'Phase:          Succeeded'* ]]
+    [ "$status" -eq 0 ]
+    [[ $output == *'Phase:          Succeeded'* ]]
 }
 
 @test "the admin port answers in the pod's network: health, readiness, metrics" {

@@ -326,8 +326,13 @@ static void a_sender_of_a_byte_at_a_time_gets_no_more_time_and_a_reader_that_rea
     uint64_t sender_ns = fixture->table.connections[0].deadline_ns,
              reader_ns = fixture->table.connections[1].deadline_ns;
     send_text(sender, "G");
-    assert_true(recv(reader, piece, sizeof(piece), 0) > 0);
-    work(fixture);
+    /* The kernel has its own mind about when a sender has room again. */
+    for (size_t taken = 0; taken < BODY_BYTES / 2;) {
+        ssize_t got = recv(reader, piece, sizeof(piece), 0);
+        assert_true(got > 0);
+        taken += (size_t)got;
+        work(fixture);
+    }
     assert_true(fixture->table.connections[0].deadline_ns == sender_ns);
     assert_true(fixture->table.connections[1].deadline_ns > reader_ns);
     close(sender);
