@@ -81,7 +81,7 @@ class Server(Observed):
         try:
             for command, environment, ready in PROGRAMS[self.runtime.name](self):
                 self.start(command, environment)
-                stack.wait_until(lambda: ready is None or ready.exists(), START_SECONDS)
+                stack.wait_until(lambda: ready is None or ready.exists() or self.is_hopeless(), START_SECONDS)
             self.wait_for_answer()
         except BaseException:
             self.stop()
