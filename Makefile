@@ -365,6 +365,10 @@ need-loadtest:
 	@.ci/need $(PACKAGES_LOADTEST)
 peers:
 	@loadtest/peers/build build/peers
+# For --target podman.
+.PHONY: peer-images
+peer-images: need-engine peers
+	@loadtest/peers/images build/peers $(VERSION)
 locust:
 	@python=$$(.ci/need-python loadtest/locust/requirements.txt) && ln -sfn "$${python%/bin/python}" build/locust
 
@@ -374,6 +378,7 @@ test: $(if $(filter tests %-loadtest.bats,$(TESTS)),peers locust $(BUILD)/ceilin
 loadtest loadtest-quick: need-loadtest
 	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling peers locust
 	@loadtest/compare $(BUILD)/fibcgi $(if $(filter %-quick,$@),--quick) $(LOADTEST)
+	@[ ! -e $(RESULTS) ] || loadtest/report $(RESULTS) --html $(BUILD)/report.html
 bench: need-loadtest
 	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling peers
 	@loadtest/bench $(BUILD)/fibcgi $(BENCH)

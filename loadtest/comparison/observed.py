@@ -25,9 +25,13 @@ class Observed:
                 client.compute(self.url, "/compute?n=1")
                 return
             except client.Failed as failed:
-                if time.monotonic() > end:
+                if time.monotonic() > end or self.is_hopeless():
                     raise RuntimeError(f"{self.runtime.title} does not answer ({failed}): {self.complaints()}") from None
                 time.sleep(0.001)
+
+    def is_hopeless(self):
+        """Whether it will never start."""
+        return False
 
     def complaints(self):
         """What it has said, for whom it does not start."""

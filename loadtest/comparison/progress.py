@@ -1,6 +1,5 @@
 """Tells a person how far it is and how long it still takes."""
 
-import sys
 import time
 
 
@@ -13,6 +12,7 @@ class Progress:
 
     def __init__(self, expected):
         self.expected, self.done, self.took, self.total = expected, 0, 0.0, len(expected)
+        self.is_open = False
 
     def begin(self, what):
         self.start = time.monotonic()
@@ -31,4 +31,4 @@ class Progress:
 
     def interrupted(self):
         if self.is_open:
-            print(file=sys.stdout)
+            print()

@@ -16,6 +16,7 @@ from comparison.observed import START_SECONDS, Observed
 PEERS = stack.REPO / "build/peers"
 PYTHON = PEERS / "python/bin/python"
 APPLICATION = stack.REPO / "loadtest/peers/python"
+RESTARTS_MOST = 20  # before the first answer
 FILES = 16384  # an open-files limit such as containers have
 
 
@@ -80,7 +81,7 @@ class Server(Observed):
         try:
             for command, environment, ready in PROGRAMS[self.runtime.name](self):
                 self.start(command, environment)
-                stack.wait_until(lambda: ready is None or ready.exists(), START_SECONDS)
+                stack.wait_until(lambda: ready is None or ready.exists() or self.is_hopeless(), START_SECONDS)
             self.wait_for_answer()
         except BaseException:
             self.stop()
@@ -111,6 +112,9 @@ class Server(Observed):
     def image(self):
         modules = python_modules(self.runtime) if self.runtime.language == "Python" else []
         return deployed.size(self.runtime, self.pids(), modules)
+
+    def is_hopeless(self):
+        return self.restarts() > RESTARTS_MOST
 
     def complaints(self):
         return self.log.read_text(errors="replace")[-2000:]
