@@ -18,6 +18,7 @@ enum kind {
     KIND_OCTAL,
     KIND_MODE,
     KIND_SANDBOX,
+    KIND_LOG_FORMAT,
     KIND_SWITCH
 };
 
@@ -88,7 +89,18 @@ static const struct spec own_specs[] = {
     {"memory-limit", "FIBCGI_MEMORY_LIMIT", KIND_BYTES, FIELD(memory_limit_bytes), NULL, 4 * MIB, 65536 * MIB,
      "memory that a worker may allocate for itself; beyond, its request gets 500"},
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
-     "file to append to, reopened on SIGUSR1; default: standard error"},
+     "where the log goes: a file to append to, reopened on SIGUSR1; stderr, also the default; stdout; or syslog"},
+    {"log-format", "FIBCGI_LOG_FORMAT", KIND_LOG_FORMAT, FIELD(log_format), "auto", 0, 0,
+     "auto, text or json; auto: json into a pipe, which a program reads, text for people"},
+    /* FIBCGI_ACCESS_LOG is lighttpd's own, in conf/lighttpd/fibcgi.conf, and may be in the same environment. */
+    {"access-log", "FIBCGI_POOL_ACCESS_LOG", KIND_TEXT, FIELD(access_log), NULL, 0, 0,
+     "where a line for each request goes, as --log; default: nowhere"},
+    {"access-log-sample", "FIBCGI_ACCESS_LOG_SAMPLE", KIND_COUNT, FIELD(access_log_sample), "1", 1, 1000000,
+     "of so many requests one has a line in --access-log, slow ones beside"},
+    {"slow-time", "FIBCGI_SLOW_TIME", KIND_DURATION, FIELD(slow_time_ms), NULL, 1, DAY_MS,
+     "a request that takes so long has a line, a warning, in --access-log, or in --log where there is none"},
+    {"server-timing", "FIBCGI_SERVER_TIMING", KIND_SWITCH, FIELD(server_timing), "off", 0, 0,
+     "on: answers have a Server-Timing header with what they took"},
     {"probe", "FIBCGI_PROBE", KIND_TEXT, FIELD(probe), NULL, 0, 0,
      "ask the pool at --admin-listen for this path, such as /readyz, or http://127.0.0.1:8080/path, and leave: 0 where "
      "the "
@@ -140,9 +152,10 @@ static void *field_of(const struct table *table, const struct spec *spec)
     return i < OWN_SPECS ? (char *)table->options + spec->offset : (void *)table->app->options[i - OWN_SPECS].value;
 }
 
-/* In the order of enum options_mode, of enum confine_mode, and of false and true. */
+/* In the order of enum options_mode, of enum confine_mode, of enum log_format, and of false and true. */
 static const char *const mode_names[] = {"auto", "cgi", "spawned", "pool", NULL};
 static const char *const sandbox_names[] = {"auto", "on", "off", NULL};
+static const char *const log_format_names[] = {"auto", "text", "json", NULL};
 static const char *const switch_names[] = {"off", "on", NULL};
 
 /* A number and what follows it; false where there is no number, or one that does not fit. */
@@ -202,6 +215,8 @@ static bool parse_value(const struct spec *spec, const char *text, long long *va
         return parse_name(mode_names, text, value);
     case KIND_SANDBOX:
         return parse_name(sandbox_names, text, value);
+    case KIND_LOG_FORMAT:
+        return parse_name(log_format_names, text, value);
     case KIND_SWITCH:
         return parse_name(switch_names, text, value);
     case KIND_DURATION:
@@ -254,6 +269,9 @@ static void describe_values(const struct spec *spec, char *text, size_t size)
         break;
     case KIND_SANDBOX:
         snprintf(text, size, "auto, on or off");
+        break;
+    case KIND_LOG_FORMAT:
+        snprintf(text, size, "auto, text or json");
         break;
     case KIND_SWITCH:
         snprintf(text, size, "on or off");
@@ -416,7 +434,8 @@ static void print_option(const struct spec *spec, FILE *out)
     char values[128];
     describe_values(spec, values, sizeof(values));
     fprintf(out, "  --%s VALUE\n      %s\n      ", spec->name, spec->help);
-    if (spec->kind != KIND_TEXT && spec->kind != KIND_MODE && spec->kind != KIND_SANDBOX)
+    if (spec->kind != KIND_TEXT && spec->kind != KIND_MODE && spec->kind != KIND_SANDBOX &&
+        spec->kind != KIND_LOG_FORMAT)
         fprintf(out, "%s; ", values);
     fprintf(out, "default %s; variable %s\n", spec->initial != NULL ? spec->initial : "none", spec->variable);
 }

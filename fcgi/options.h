@@ -46,6 +46,11 @@ struct options {
     long long sandbox;            /* enum confine_mode */
     long long memory_limit_bytes; /* of each worker; 0: none */
     const char *log;
+    long long log_format; /* enum log_format */
+    const char *access_log;
+    long long access_log_sample; /* one of so many */
+    long long slow_time_ms;      /* 0: none is slow */
+    long long server_timing;     /* 0 or 1 */
     const char *probe;  /* a path or a URL: ask for it instead of serving */
     const char *expect; /* a text that the answer has to have in it */
 };

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "log.h"
+
 #define SCOREBOARD_WORKERS_MAX 512
 /* Behind the workers' slots, one for the admin worker, and one for the acceptor that a limit on the queue needs. */
 #define SCOREBOARD_ADMIN SCOREBOARD_WORKERS_MAX
@@ -80,6 +82,7 @@ struct scoreboard_master {
 
 struct scoreboard {
     struct scoreboard_master master;
+    struct log_flood floods[LOG_KINDS]; /* log.h says who writes them */
     struct slot slots[SCOREBOARD_SLOTS];
 };
 
