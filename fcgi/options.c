@@ -337,7 +337,7 @@ static int read_environment(const struct table *table, char *error)
 }
 
 /* getopt's table: the options with their index + 256, then those that ask for something. */
-static void fill_getopt_table(struct option flags[static SPECS_MAX + 4], const struct table *table)
+static void fill_getopt_table(struct option flags[static SPECS_MAX + 5], const struct table *table)
 {
     size_t count = table->count;
     for (size_t i = 0; i < count; i++)
@@ -345,14 +345,15 @@ static void fill_getopt_table(struct option flags[static SPECS_MAX + 4], const s
     flags[count] = (struct option){"help", no_argument, NULL, 'h'};
     flags[count + 1] = (struct option){"version", no_argument, NULL, 'V'};
     flags[count + 2] = (struct option){"test", no_argument, NULL, 't'};
-    flags[count + 3] = (struct option){0};
+    flags[count + 3] = (struct option){"json", no_argument, NULL, 'j'};
+    flags[count + 4] = (struct option){0};
 }
 
 /* getopt leaves a letter in optopt, also one in the middle of a cluster; the number of a long option that was given a
  * value it does not take; and 0 for a long option that it does not know. */
 static void refuse_flag(const char *argument, char *error)
 {
-    if (optopt != 0 && optopt < 256 && strchr("hVt", optopt) == NULL)
+    if (optopt != 0 && optopt < 256 && strchr("hVtj", optopt) == NULL)
         snprintf(error, OPTIONS_ERROR_MAX, "-%c is not an option of fibcgi; see fibcgi --help", optopt);
     else if (optopt != 0)
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s: this option takes no value; see fibcgi --help", argument);
@@ -373,6 +374,9 @@ static int take_flag(const struct table *table, int flag, char **argv, char *err
     case 't':
         table->options->action = ACTION_TEST;
         return 0;
+    case 'j':
+        table->options->json = true;
+        return 0;
     case ':':
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s needs a value; see fibcgi --help", argv[optind - 1]);
         return -1;
@@ -385,12 +389,61 @@ static int take_flag(const struct table *table, int flag, char **argv, char *err
     }
 }
 
+/* A word in the first place that asks for something else than to serve. */
+static enum options_action find_command(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "status") == 0)
+        return ACTION_STATUS;
+    return argc > 1 && strcmp(argv[1], "top") == 0 ? ACTION_TOP : ACTION_RUN;
+}
+
+static bool is_command(enum options_action action)
+{
+    return action == ACTION_STATUS || action == ACTION_TOP;
+}
+
+/* What is left behind the flags: the addresses of a command. */
+static int take_operands(struct options *options, enum options_action command, int count, char **operands, char *error)
+{
+    if (options->json && command != ACTION_STATUS)
+        snprintf(error, OPTIONS_ERROR_MAX, "--json is for fibcgi status only; see fibcgi --help");
+    else if (count > 0 && !is_command(command))
+        snprintf(error, OPTIONS_ERROR_MAX, "\"%.64s\" is left over: fibcgi takes options only; see fibcgi --help",
+                 operands[0]);
+    else if (count > OPTIONS_POOLS_MAX)
+        snprintf(error, OPTIONS_ERROR_MAX, "%d addresses are more than the %d that fit; give fewer", count,
+                 OPTIONS_POOLS_MAX);
+    else {
+        options->pools = operands;
+        options->pool_count = (unsigned)count;
+        return 0;
+    }
+    return -1;
+}
+
+static int parse_arguments(const struct table *table, int argc, char **argv, char *error)
+{
+    struct option flags[SPECS_MAX + 5];
+    int flag;
+    enum options_action command = find_command(argc, argv);
+    if (is_command(command)) {
+        table->options->action = command;
+        argc--;
+        argv++;
+    }
+    fill_getopt_table(flags, table);
+    optind = 0;
+    while ((flag = getopt_long(argc, argv, ":hVt", flags, NULL)) != -1) {
+        if (take_flag(table, flag, argv, error) != 0)
+            return -1;
+    }
+    return take_operands(table->options, command, argc - optind, argv + optind, error);
+}
+
 int options_parse(struct options *options, const struct app *app, int argc, char **argv,
                   char error[static OPTIONS_ERROR_MAX])
 {
     struct table table;
-    struct option flags[SPECS_MAX + 4];
-    int flag;
     *options = (struct options){.action = ACTION_RUN};
     if (fill_table(&table, options, app) != 0) {
         snprintf(error, OPTIONS_ERROR_MAX, "the application %s has more than %d options; leave some out", app->name,
@@ -399,20 +452,7 @@ int options_parse(struct options *options, const struct app *app, int argc, char
     }
     if (read_environment(&table, error) != 0)
         return -1;
-    if (argc == 0)
-        return 0;
-    fill_getopt_table(flags, &table);
-    optind = 0;
-    while ((flag = getopt_long(argc, argv, ":hVt", flags, NULL)) != -1) {
-        if (take_flag(&table, flag, argv, error) != 0)
-            return -1;
-    }
-    if (optind < argc) {
-        snprintf(error, OPTIONS_ERROR_MAX, "\"%.64s\" is left over: fibcgi takes options only; see fibcgi --help",
-                 argv[optind]);
-        return -1;
-    }
-    return 0;
+    return argc > 0 ? parse_arguments(&table, argc, argv, error) : 0;
 }
 
 void options_print_usage(FILE *out)
@@ -444,19 +484,26 @@ void options_print_help(const struct app *app, FILE *out)
 {
     struct table table;
     fill_table(&table, NULL, app);
-    fprintf(out,
-            "Usage: fibcgi [OPTION]…\n"
-            "Serves the application %s as CGI, FastCGI or a supervised pool of FastCGI workers.\n\n",
-            app->name);
+    fprintf(
+        out,
+        "Usage: fibcgi [OPTION]…\n"
+        "       fibcgi status [--json] [ADDRESS]…\n"
+        "       fibcgi top [ADDRESS]…\n"
+        "Serves the application %s as CGI, FastCGI or a supervised pool of FastCGI workers; or says how such pools\n"
+        "are, once or in a view that stays. ADDRESS: an --admin-listen of theirs, or http://ADDRESS:PORT of an\n"
+        "--admin-http; without one, this --admin-listen, or unix:/run/fibcgi/admin.sock.\n\n",
+        app->name);
     for (size_t i = 0; i < table.count; i++) {
         if (i == OWN_SPECS)
             fprintf(out, "\nOptions of the application %s:\n", app->name);
         print_option(&table.specs[i], out);
     }
     fputs("\n  -t, --test\n      check the options and leave\n"
-          "  -V, --version\n  -h, --help\n\n"
+          "  -V, --version\n  -h, --help\n"
+          "  --json\n      with status: all that the pool says of itself, a JSON document in a line for each\n\n"
           "Exit status: 0 done, 1 a drain cut short or a probe not answered by 200, 100 wrong usage or configuration,\n"
           "111 a system error that may pass.\n"
+          "Of status, that of the worst pool: 0 serving, 1 starting, saturated or draining, 2 no worker or no answer.\n"
           "Signals to the pool: TERM or INT drains, twice stops at once; QUIT stops at once; HUP replaces the\n"
           "workers one by one; USR1 reopens the log; USR2 logs the status.\n",
           out);

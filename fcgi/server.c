@@ -20,8 +20,10 @@
 #include "notify.h"
 #include "options.h"
 #include "probe.h"
+#include "report.h"
 #include "sandbox.h"
 #include "title.h"
+#include "top.h"
 #include "worker.h"
 
 /* 1 is an end that was not what was asked for: a drain cut short, a probe answered otherwise than by 200. */
@@ -759,6 +761,77 @@ static int open_logs(struct program *program, const struct log *terminal)
     return 0;
 }
 
+#define ADMIN_LISTEN_OTHERWISE "unix:/run/fibcgi/admin.sock"
+
+/* The pools that a command is about. Returns how many. */
+static unsigned find_pools(const struct options *options, const char *pools[static OPTIONS_POOLS_MAX])
+{
+    for (unsigned i = 0; i < options->pool_count; i++)
+        pools[i] = options->pools[i];
+    if (options->pool_count > 0)
+        return options->pool_count;
+    pools[0] = options->admin_listen != NULL ? options->admin_listen : ADMIN_LISTEN_OTHERWISE;
+    return 1;
+}
+
+static int check_pools(const struct program *program, const char *const *pools, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        bool is_url = strncmp(pools[i], "http://", strlen("http://")) == 0;
+        const char *wrong = is_url ? NULL : listener_check_address(pools[i]);
+        if (wrong == NULL && strlen(pools[i]) < REPORT_ADDRESS_MAX)
+            continue;
+        log_error(&program->log, "\"%s\" is no pool's address: %s; or give http://ADDRESS:PORT", pools[i],
+                  wrong != NULL ? wrong : "it is too long");
+        return -1;
+    }
+    return 0;
+}
+
+static enum report_health print_status(const struct program *program, const char *pool)
+{
+    struct report report;
+    char *answer = NULL;
+    if (report_ask(&report, pool, (unsigned)program->options.read_timeout_ms, &answer) != 0) {
+        report_print_none(pool, errno, program->options.json, stdout);
+        return REPORT_OUT;
+    }
+    if (program->options.json)
+        fputs(answer, stdout);
+    else
+        report_print(&report, pool, stdout);
+    free(answer);
+    return report_health(&report);
+}
+
+static enum exit_status run_status(const struct program *program)
+{
+    const char *pools[OPTIONS_POOLS_MAX];
+    unsigned count = find_pools(&program->options, pools);
+    enum report_health worst = REPORT_FINE;
+    if (check_pools(program, pools, count) != 0)
+        return EXIT_USAGE;
+    for (unsigned i = 0; i < count; i++) {
+        enum report_health health = print_status(program, pools[i]);
+        worst = health > worst ? health : worst;
+    }
+    return (enum exit_status)worst;
+}
+
+static enum exit_status run_top(const struct program *program)
+{
+    const char *pools[OPTIONS_POOLS_MAX];
+    unsigned count = find_pools(&program->options, pools);
+    int signal_number = 0;
+    if (check_pools(program, pools, count) != 0)
+        return EXIT_USAGE;
+    if (top_run(pools, count, (unsigned)program->options.read_timeout_ms, &signal_number) != 0) {
+        log_error(&program->log, "fibcgi top needs a terminal: %s; fibcgi status says the same once", strerror(errno));
+        return EXIT_USAGE;
+    }
+    return signal_number != 0 ? (enum exit_status)(128 + signal_number) : EXIT_DONE;
+}
+
 static enum exit_status run(struct program *program)
 {
     const struct log terminal = program->log;
@@ -772,6 +845,10 @@ static enum exit_status run(struct program *program)
         return EXIT_DONE;
     case ACTION_TEST:
         return test_configuration(program);
+    case ACTION_STATUS:
+        return run_status(program);
+    case ACTION_TOP:
+        return run_top(program);
     case ACTION_RUN:
         break;
     }
