@@ -180,7 +180,8 @@ SECONDS      ?= 30
 FUZZ_CC      := clang
 FUZZ_FLAGS   := -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                 -fno-omit-frame-pointer -MMD -MP -Ifcgi $(FUZZ_EXTRA)
-FUZZ_MODULES := app cgroup client clock compute connections diag exchange fib http inbox log options outbox record request scoreboard
+FUZZ_MODULES := access app cgroup client clock compute connections diag document exchange fib http inbox line listener log options \
+                outbox probe record report request sandbox scoreboard trace
 FUZZ_OBJECTS := $(FUZZ_MODULES:%=$(BUILD)/fuzz/obj/%.o)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
