@@ -111,6 +111,8 @@ static const struct spec own_specs[] = {
 
 #define OWN_SPECS (sizeof(own_specs) / sizeof(own_specs[0]))
 #define SPECS_MAX (OWN_SPECS + APP_OPTIONS_MAX)
+/* Behind those of the table; no letter, so that it is none in a cluster. */
+#define JSON_FLAG (256 + (int)SPECS_MAX)
 
 /* The program's options, then the application's. */
 struct table {
@@ -345,7 +347,7 @@ static void fill_getopt_table(struct option flags[static SPECS_MAX + 5], const s
     flags[count] = (struct option){"help", no_argument, NULL, 'h'};
     flags[count + 1] = (struct option){"version", no_argument, NULL, 'V'};
     flags[count + 2] = (struct option){"test", no_argument, NULL, 't'};
-    flags[count + 3] = (struct option){"json", no_argument, NULL, 'j'};
+    flags[count + 3] = (struct option){"json", no_argument, NULL, JSON_FLAG};
     flags[count + 4] = (struct option){0};
 }
 
@@ -353,7 +355,7 @@ static void fill_getopt_table(struct option flags[static SPECS_MAX + 5], const s
  * value it does not take; and 0 for a long option that it does not know. */
 static void refuse_flag(const char *argument, char *error)
 {
-    if (optopt != 0 && optopt < 256 && strchr("hVtj", optopt) == NULL)
+    if (optopt != 0 && optopt < 256 && strchr("hVt", optopt) == NULL)
         snprintf(error, OPTIONS_ERROR_MAX, "-%c is not an option of fibcgi; see fibcgi --help", optopt);
     else if (optopt != 0)
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s: this option takes no value; see fibcgi --help", argument);
@@ -374,7 +376,7 @@ static int take_flag(const struct table *table, int flag, char **argv, char *err
     case 't':
         table->options->action = ACTION_TEST;
         return 0;
-    case 'j':
+    case JSON_FLAG:
         table->options->json = true;
         return 0;
     case ':':
