@@ -34,7 +34,7 @@ PACKAGES_REPORT := python3 python3-venv
 PACKAGES_FUZZ  := libc6-dev libfcgi-dev clang libclang-rt-14-dev
 PACKAGES_TEST  := $(PACKAGES_RUN) bats libcmocka-dev curl jq wrk nghttp2-client spawn-fcgi strace procps iproute2 \
                   util-linux python3 nginx-light apache2 libapache2-mod-fcgid haproxy caddy systemd $(PACKAGES_FUZZ) \
-                  $(PACKAGES_REPORT) chromium chromium-driver
+                  $(PACKAGES_REPORT) chromium chromium-driver tmux
 PACKAGES_LINT  := $(PACKAGES_TEST) clang clang-tidy clang-format cppcheck shellcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion

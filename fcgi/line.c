@@ -85,7 +85,8 @@ static size_t put_character(char to[static PIECE_MAX], enum style style, const s
         return character->length;
     }
     for (unsigned i = 0; i < character->length; i++) {
-        memcpy(to + length, "\\x", 2);
+        to[length] = '\\';
+        to[length + 1] = 'x';
         length += 2 + put_hex(to + length + 2, (unsigned char)from[i], 2);
     }
     return length;
@@ -235,7 +236,9 @@ const char *line_quote_word(char *word, size_t size, const char *value)
             memcpy(word + cut_at, CUT, sizeof(CUT));
             return word;
         }
-        word[length] = is_plain ? *value : '%';
+        word[length] = '%';
+        if (is_plain)
+            word[length] = *value;
         length += is_plain ? 1 : 1 + put_hex(word + length + 1, c, 2);
         if (length + sizeof(CUT) <= size)
             cut_at = length;

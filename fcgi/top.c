@@ -45,22 +45,24 @@ static void show_pool(struct frame *frame, const struct pool_view *pool, bool is
     char words[7][REPORT_WORD_MAX], address[32];
     const struct report *report = &pool->report;
     enum frame_style style = is_chosen ? FRAME_CHOSEN : FRAME_PLAIN;
+    /* Also for who does not see the colours. */
+    const char *mark = is_chosen ? ">" : " ";
     size_t length = strlen(pool->address);
     /* The end of an address tells more than its beginning. */
     snprintf(address, sizeof(address), "%s", length < 26 ? pool->address : pool->address + length - 25);
     if (pool->answer == NULL) {
-        frame_line(frame, style, "%-25s no answer: %s", address, strerror(pool->error));
+        frame_line(frame, style, "%s%-25s no answer: %s", mark, address, strerror(pool->error));
         return;
     }
-    frame_line(frame, style, "%-25s %-9s %3.0f/%-3.0f %6s %5s %7s %7s %6s", address, report->state, report->workers_up,
-               report->workers_wanted, report_number(words[0], report->requests_per_second, 0, ""),
+    frame_line(frame, style, "%s%-25s %-9s %3.0f/%-3.0f %6s %5s %7s %7s %6s", mark, address, report->state,
+               report->workers_up, report->workers_wanted, report_number(words[0], report->requests_per_second, 0, ""),
                report_number(words[1], report->errors_per_second, 1, ""), report_time(words[2], report->p50_us),
                report_time(words[3], report->p99_us), report_number(words[4], report->queue_depth, 0, ""));
 }
 
 static void show_pools(struct frame *frame, const struct top *top)
 {
-    frame_line(frame, FRAME_BOLD, "%-25s %-9s %-7s %6s %5s %7s %7s %6s", "POOL", "STATE", "WORKERS", "REQ/S", "5XX/S",
+    frame_line(frame, FRAME_BOLD, " %-25s %-9s %-7s %6s %5s %7s %7s %6s", "POOL", "STATE", "WORKERS", "REQ/S", "5XX/S",
                "P50", "P99", "QUEUE");
     for (unsigned i = 0; i < top->count; i++)
         show_pool(frame, &top->pools[i], top->count > 1 && i == top->chosen);
