@@ -24,12 +24,13 @@ static const int severities[] = {3, 4, 6};
 
 static const struct kind {
     const char *name;
-    uint32_t most; /* lines a second, of all processes; 0: as many as there are */
+    uint32_t most; /* lines a second, of all processes; 0: as many as there are. Of workers 512 may start at once. */
     bool has_no_message;
 } kinds[LOG_KINDS] = {
-    [LOG_POOL] = {"pool", 0, false},     [LOG_WORKER] = {"worker", 100, false}, [LOG_START] = {"start", 1, false},
-    [LOG_ACCEPT] = {"accept", 1, false}, [LOG_PEER] = {"peer", 5, false},       [LOG_REQUEST] = {"request", 20, false},
-    [LOG_ACCESS] = {"access", 0, true},  [LOG_SLOW] = {"slow", 100, true},      [LOG_FLOOD] = {"flood", 0, false},
+    [LOG_POOL] = {"pool", 0, false},        [LOG_WORKER] = {"worker", 1000, false}, [LOG_DEATH] = {"death", 100, false},
+    [LOG_START] = {"start", 1, false},      [LOG_ACCEPT] = {"accept", 1, false},    [LOG_PEER] = {"peer", 5, false},
+    [LOG_REQUEST] = {"request", 20, false}, [LOG_ACCESS] = {"access", 0, true},     [LOG_SLOW] = {"slow", 100, true},
+    [LOG_FLOOD] = {"flood", 0, false},
 };
 
 static const struct sockaddr_un syslog_address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};

@@ -16,7 +16,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO };
 /* What a line is about, its field "event". */
 enum log_kind {
     LOG_POOL,    /* the pool as a whole, from its start to its end */
-    LOG_WORKER,  /* one process that starts or ends */
+    LOG_WORKER,  /* a process of it that starts, or ends as it should */
+    LOG_DEATH,   /* one that does not */
     LOG_START,   /* one that cannot be started */
     LOG_ACCEPT,  /* connections that cannot be taken */
     LOG_PEER,    /* what peers send or do not read */

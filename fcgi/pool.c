@@ -29,7 +29,7 @@
 #define FILE_NAME "/memfd:fibcgi-"
 
 static const struct log_event routine = {.level = LOG_LEVEL_INFO, .kind = LOG_WORKER};
-static const struct log_event loss = {.level = LOG_LEVEL_WARNING, .kind = LOG_WORKER};
+static const struct log_event loss = {.level = LOG_LEVEL_WARNING, .kind = LOG_DEATH};
 
 struct death {
     enum restart_cause cause;

@@ -46,7 +46,7 @@ documented() {
 
 # Garbage from 50 connections, from each of which nothing but a line for the log comes.
 send_garbage() {
-    python3 - "$SOCKET" 50 <<'PYTHON'
+    /usr/bin/python3 - "$SOCKET" 50 <<'PYTHON'
 import socket, sys
 for _ in range(int(sys.argv[2])):
     with socket.socket(socket.AF_UNIX) as peer:
@@ -90,7 +90,7 @@ limit_processes_and_kill_a_worker() { kill -KILL "$(worker_pids | head -1)" && w
     [ "$(jq -r 'select(.event == "slow") | keys[]' "$ACCESS" | sort -u)" = "$(jq -r 'select(.event == "access") | keys[]' "$ACCESS" | sort -u)" ]
     [ "$(jq -r 'select(.event == "request") | keys[]' "$LOG" | sort -u | tr '\n' ' ')" = \
         'event level message parent_id pid time trace_id ' ]
-    [ "$(jq -r 'select(.event == "pool" or .event == "worker") | keys[]' "$LOG" | sort -u | tr '\n' ' ')" = \
+    [ "$(jq -r 'select(.event == "pool" or .event == "worker" or .event == "death") | keys[]' "$LOG" | sort -u | tr '\n' ' ')" = \
         'event level message pid time ' ]
 }
 

@@ -284,7 +284,7 @@ is_as_before() { [ "$(settings)" = "$1" ]; }
         '        body = b"{\"state\":\"serving\\u001b[41m\",\"workers_up\":1,\"workers_wanted\":1,\"workers\":[{\"worker\":1,\"pid\":2,\"state\":\"\\n\\n\",\"last_restart\":\"\x1b]0;title\x07\xc2\x9bx\"}]}"' \
         '        self.send_response(200); self.end_headers(); self.wfile.write(body)' \
         'http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Liar).serve_forever()' >"$DIR/liar.py"
-    begin python3 "$DIR/liar.py" "$port"
+    begin /usr/bin/python3 "$DIR/liar.py" "$port"
     wait_for 5 curl -sS "http://127.0.0.1:$port/"
     start_top 100 24 "http://127.0.0.1:$port"
     screen_has 'serving\?'
