@@ -44,7 +44,7 @@ LDFLAGS ?= -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -MMD -MP
 
 SOURCES := $(wildcard fcgi/*.c)
-OBJECTS := $(SOURCES:fcgi/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/filter.o
+OBJECTS := $(SOURCES:fcgi/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/filter.o $(BUILD)/obj/page.o
 LIBRARY := $(BUILD)/libfibcgi.a
 FIXTURES := $(patsubst %,$(BUILD)/fixtures/%,jailbreak without)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -91,9 +91,15 @@ $(BUILD)/filter/filter.c: $(BUILD)/filter/generate
 $(BUILD)/filter/generate: fcgi/filter/generate.c fcgi/filter.h fcgi/app.h Makefile | $(BUILD)/filter
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -lseccomp
 
+# The status page and the hashes of what it runs.
+$(BUILD)/obj/page.o: $(BUILD)/web/page.c fcgi/page.h | $(BUILD)/obj
+	$(CC) $(ALL_CFLAGS) -Ifcgi -c -o $@ $<
+$(BUILD)/web/page.c: fcgi/web/embed $(wildcard fcgi/web/status.*) | $(BUILD)/web
+	$< >$@
+
 -include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/fixture-application.d $(BUILD)/fixtures/*.d $(BUILD)/unit/*.d)
 
-$(BUILD)/obj $(BUILD)/unit $(BUILD)/profile $(BUILD)/filter $(BUILD)/fixtures:
+$(BUILD)/obj $(BUILD)/unit $(BUILD)/profile $(BUILD)/filter $(BUILD)/fixtures $(BUILD)/web:
 	mkdir -p $@
 
 # A unit test is linked with every module but main.
@@ -180,7 +186,8 @@ SECONDS      ?= 30
 FUZZ_CC      := clang
 FUZZ_FLAGS   := -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                 -fno-omit-frame-pointer -MMD -MP -Ifcgi $(FUZZ_EXTRA)
-FUZZ_MODULES := app cgroup client clock compute connections diag exchange fib http inbox log options outbox record request scoreboard
+FUZZ_MODULES := app cgroup client clock compute connections diag events exchange fib histogram history http inbox log options \
+                outbox record request scoreboard
 FUZZ_OBJECTS := $(FUZZ_MODULES:%=$(BUILD)/fuzz/obj/%.o)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 

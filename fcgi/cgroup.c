@@ -184,38 +184,73 @@ static const char *group_below_mount(const struct tree *tree)
     return "";
 }
 
-static int64_t smaller(int64_t a, int64_t b)
+/* The number behind key in a file of words and numbers: "nr_periods 12", "some avg10=0.00 … total=1234". */
+static bool read_number(const char *root, const char *directory, const char *name, const char *key, uint64_t *number)
 {
-    if (a == CGROUP_NO_LIMIT || b == CGROUP_NO_LIMIT)
-        return a == CGROUP_NO_LIMIT ? b : a;
-    return a < b ? a : b;
+    char path[2 * PATH_MAX], line[256];
+    bool found = false;
+    size_t length = strlen(key);
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    FILE *file = open_below(root, path);
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
+        const char *value = strncmp(line, key, length) == 0 ? line + length : NULL;
+        if (value != NULL && *value == ' ' && strstr(value, "total=") != NULL)
+            value = strstr(value, "total=") + strlen("total=");
+        found = value != NULL;
+        if (found)
+            *number = strtoull(value, NULL, 10);
+    }
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+static void read_throttling(const char *root, const char *directory, struct cgroup_cpu *cpu)
+{
+    uint64_t throttled_ns = 0;
+    cpu->has_throttling = read_number(root, directory, "cpu.stat", "nr_periods", &cpu->periods) &&
+                          read_number(root, directory, "cpu.stat", "nr_throttled", &cpu->throttled_periods);
+    if (!read_number(root, directory, "cpu.stat", "throttled_usec", &cpu->throttled_us) &&
+        read_number(root, directory, "cpu.stat", "throttled_time", &throttled_ns))
+        cpu->throttled_us = throttled_ns / 1000;
+}
+
+static void read_pressure(const char *root, const char *directory, struct cgroup_cpu *cpu)
+{
+    cpu->has_pressure = read_number(root, directory, "cpu.pressure", "some", &cpu->cpu_waiting_us);
+    read_number(root, directory, "memory.pressure", "some", &cpu->memory_waiting_us);
+    read_number(root, directory, "memory.pressure", "full", &cpu->memory_stalled_us);
 }
 
 /* A limit on any group above holds too, so walk from the own group up to the mount point. */
-static int64_t smallest_in(const char *root, struct tree *tree)
+static void read_tree(const char *root, const struct tree *tree, struct cgroup_cpu *cpu)
 {
     char directory[2 * PATH_MAX];
-    int64_t limit = CGROUP_NO_LIMIT;
     snprintf(directory, sizeof(directory), "%s%s", tree->mount_point, group_below_mount(tree));
     size_t top = strlen(tree->mount_point);
+    if (tree->v2)
+        read_pressure(root, directory, cpu);
     for (;;) {
-        limit = smaller(limit, tree->v2 ? read_v2(root, directory) : read_v1(root, directory));
+        int64_t limit = tree->v2 ? read_v2(root, directory) : read_v1(root, directory);
+        if (limit != CGROUP_NO_LIMIT && (cpu->limit_millicpu == CGROUP_NO_LIMIT || limit < cpu->limit_millicpu)) {
+            cpu->limit_millicpu = limit;
+            read_throttling(root, directory, cpu);
+        }
         char *slash = strrchr(directory, '/');
         if (strlen(directory) <= top || slash == NULL)
-            return limit;
+            return;
         *slash = '\0';
     }
 }
 
-int64_t cgroup_cpu_limit_millicpu(const char *root)
+void cgroup_read_cpu(const char *root, struct cgroup_cpu *cpu)
 {
-    int64_t limit = CGROUP_NO_LIMIT;
+    *cpu = (struct cgroup_cpu){.limit_millicpu = CGROUP_NO_LIMIT};
     for (int v2 = 0; v2 < 2; v2++) {
         struct tree tree = {.v2 = v2 != 0};
         if (find_mount(root, &tree) && find_group(root, &tree))
-            limit = smaller(limit, smallest_in(root, &tree));
+            read_tree(root, &tree, cpu);
     }
-    return limit;
 }
 
 unsigned cgroup_cpus_allowed(void)

@@ -167,6 +167,8 @@ static enum taking take_new(struct worker *worker, const struct listener *listen
     bool is_held = *connection >= 0 && connections_hold(worker->connections, *connection, clock_now_ns());
     int reason = errno;
     atomic_store(&slot->is_opening, 0);
+    if (*connection >= 0)
+        counter_add(&slot->accepted, 1);
     if (is_held)
         return TOOK_ONE;
     if (*connection < 0)
@@ -182,8 +184,10 @@ static enum taking take_new(struct worker *worker, const struct listener *listen
 static bool set_aside(struct worker *worker, int connection)
 {
     connections_set_stage(worker->connections, connection, STAGE_WAITING);
-    if (connections_park(worker->connections, connection, NO_DEADLINE, false) == 0)
+    if (connections_park(worker->connections, connection, NO_DEADLINE, false) == 0) {
+        counter_add(&worker->config->exchange.slot->set_aside, 1);
         return true;
+    }
     connections_set_stage(worker->connections, connection, STAGE_RECEIVING);
     return false;
 }
