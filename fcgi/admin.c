@@ -54,7 +54,6 @@ static void serve_status(const struct scoreboard *board, const struct app_reques
         return;
     }
     response->content_type = "text/html; charset=utf-8";
-    app_add_header(response, "Content-Security-Policy", page_policy);
     app_write(response, page_html, page_html_length);
 }
 
@@ -68,6 +67,12 @@ static const struct {
     {"/status", serve_status},
 };
 
+/* What it is to do in a browser: the one page for people runs its own script; the others run nothing. */
+static bool is_html(const struct app_response *response)
+{
+    return response->content_type != NULL && strstr(response->content_type, "text/html") != NULL;
+}
+
 static void serve(void *context, const struct app_request *request, struct app_response *response)
 {
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
@@ -75,6 +80,8 @@ static void serve(void *context, const struct app_request *request, struct app_r
             continue;
         if (app_allows_reading(request, response))
             pages[i].serve(context, request, response);
+        app_add_header(response, "Content-Security-Policy",
+                       is_html(response) ? page_policy : "default-src 'none'; frame-ancestors 'none'");
         return;
     }
     app_problem(response, 404, "There is nothing at this path. Here are /healthz, /readyz, /metrics and /status.", "");

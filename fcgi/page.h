@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* HTML with its style and its script in it. */
-extern const char page_html[];
+extern const unsigned char page_html[];
 extern const size_t page_html_length;
 
 /* The Content-Security-Policy under which it works: nothing runs but what has the hashes in it. */
