@@ -389,3 +389,6 @@ loadtest loadtest-quick: need-loadtest
 bench: need-loadtest
 	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling peers
 	@loadtest/bench $(BUILD)/fibcgi $(BENCH)
+
+# The status page in a browser, and what Prometheus makes of the metrics.
+PACKAGES_TEST += chromium chromium-driver prometheus

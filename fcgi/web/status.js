@@ -81,15 +81,16 @@ function drawTile(tile, answer) {
         });
         tile.paths[i].setAttribute("d", line);
     });
-    write(tile.most, `at most ${tile.write(most)}`);
-    tile.svg.setAttribute("aria-label", `${tile.title}, the last five minutes: at most ${tile.write(most)}`);
+    const isKnown = tile.curves.some(name => history[name].some(value => value !== null));
+    write(tile.most, isKnown ? `at most ${tile.write(most)}` : "no figures");
+    tile.svg.setAttribute("aria-label", `${tile.title}, the last five minutes: ${tile.most.textContent}`);
 }
 
 // The first word of a state, and what it means.
 const states = {
     starting: ["warn", "Starting", "no worker is up yet"],
     serving: ["good", "Serving", "requests find a worker"],
-    saturated: ["warn", "Saturated", "requests wait for a worker all the time; a higher CPU limit would serve more"],
+    saturated: ["warn", "Saturated", "requests wait for a worker all the time"],
     "no-worker": ["bad", "No worker", "nothing is answered; the log says why they do not start"],
     draining: ["warn", "Draining", "what is queued and running is answered, then the pool ends"],
 };
@@ -161,7 +162,8 @@ function remember(answer) {
 function draw(s) {
     const [kind, word, because] = states[s.state];
     remember(s);
-    drawState(kind, word, `for ${span(s.state_seconds)}: ${because}`);
+    const advice = s.state === "saturated" && s.cpu_limit_cores !== null ? "; a higher CPU limit would serve more" : "";
+    drawState(kind, word, `for ${span(s.state_seconds)}: ${because}${advice}`);
     document.title = `${word} – fibcgi`;
     write(byId("about"), `${s.application}, version ${s.version}`);
     tiles.forEach(tile => drawTile(tile, s));
