@@ -390,5 +390,5 @@ bench: need-loadtest
 	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling peers
 	@loadtest/bench $(BUILD)/fibcgi $(BENCH)
 
-# The status page in a browser, and what Prometheus makes of the metrics.
-PACKAGES_TEST += chromium chromium-driver prometheus
+# What Prometheus makes of the metrics.
+PACKAGES_TEST += prometheus

@@ -4,7 +4,7 @@
 load helpers/common
 
 setup_file() {
-    PYTHON=$("$BATS_TEST_DIRNAME/../.ci/need-python" "$BATS_TEST_DIRNAME/browser/requirements.txt")
+    PYTHON=$("$BATS_TEST_DIRNAME/../.ci/need-python" "$BATS_TEST_DIRNAME/../loadtest/page/requirements.txt")
     NODE_MODULES=$("$BATS_TEST_DIRNAME/../.ci/need-node" "$BATS_TEST_DIRNAME/browser")
     export PYTHON NODE_MODULES
 }

@@ -4,52 +4,22 @@
 CHECK is one of the functions below that begin with check_.
 """
 
-import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from browser import Browser
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 PATIENCE = 20
 
 
-class Browser:
-    def __init__(self, url):
-        self.url = url
-        self.folder = tempfile.TemporaryDirectory()
-        options = webdriver.ChromeOptions()
-        options.binary_location = "/usr/bin/chromium"
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        for flag in [*FLAGS, f"--user-data-dir={self.folder.name}"]:
-            options.add_argument(flag)
-        self.driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-        # The browser's own first page is none of ours.
-        self.driver.get("about:blank")
-        self.driver.get_log("performance")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.driver.quit()
-        self.folder.cleanup()
-
-    def open(self, width=1280, scheme="light"):
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
-        self.driver.get(self.url)
+class StatusPage(Browser):
+    def open(self, width=1280, scheme="light", media=""):
+        super().open(width, scheme, media)
         self.wait(lambda: self.word() not in ("Loading", ""), "the page shows no state")
-
-    def ask(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
 
     def word(self):
         return self.ask("return document.getElementById('word').textContent")
@@ -66,13 +36,6 @@ class Browser:
                 return True
             time.sleep(0.05)
         raise TimeoutError(otherwise)
-
-    def complaints(self):
-        return [f"the console says: {entry['message']}" for entry in self.driver.get_log("browser")]
-
-    def requests(self):
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [one["params"] for one in messages if one["method"] == "Network.requestWillBeSent"]
 
 
 def check_load(browser, _):
@@ -189,7 +152,7 @@ def check_alone(browser, _):
     """Nothing is asked for but the page and its figures, from where it came from."""
     browser.open()
     browser.wait(lambda: browser.figure("CPU used") != "–", "there are no figures")
-    asked = [one["request"]["url"] for one in browser.requests()]
+    asked = browser.asked_for()
     if browser.url not in asked:
         yield "what the page asks for was not seen"
     yield from (f"the page asks for {url}" for url in asked if not url.startswith((browser.url, "data:")))
@@ -217,7 +180,7 @@ def check_pictures(browser, folder):
 
 def main():
     check, url, argument = sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None
-    with Browser(url) as browser:
+    with StatusPage(url) as browser:
         try:
             complaints = list(globals()[f"check_{check}"](browser, argument) or [])
         except TimeoutError as error:
