@@ -184,42 +184,58 @@ static const char *group_below_mount(const struct tree *tree)
     return "";
 }
 
-/* The number behind key in a file of words and numbers: "nr_periods 12", "some avg10=0.00 … total=1234". */
-static bool read_number(const char *root, const char *directory, const char *name, const char *key, uint64_t *number)
+/* A line that is looked for in a file of words and numbers: "nr_periods 12", "some avg10=0.00 … total=1234". */
+struct entry {
+    const char *key;
+    uint64_t *number;
+    bool is_found;
+};
+
+static void read_entry(const char *line, struct entry *entry)
+{
+    size_t length = strlen(entry->key);
+    if (strncmp(line, entry->key, length) != 0 || line[length] != ' ')
+        return;
+    const char *total = strstr(line, "total=");
+    *entry->number = strtoull(total != NULL ? total + strlen("total=") : line + length, NULL, 10);
+    entry->is_found = true;
+}
+
+static void read_entries(const char *root, const char *directory, const char *name, struct entry *entries, size_t count)
 {
     char path[2 * PATH_MAX], line[256];
-    bool found = false;
-    size_t length = strlen(key);
     snprintf(path, sizeof(path), "%s/%s", directory, name);
     FILE *file = open_below(root, path);
-    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
-        const char *value = strncmp(line, key, length) == 0 ? line + length : NULL;
-        if (value != NULL && *value == ' ' && strstr(value, "total=") != NULL)
-            value = strstr(value, "total=") + strlen("total=");
-        found = value != NULL;
-        if (found)
-            *number = strtoull(value, NULL, 10);
+    if (file == NULL)
+        return;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        for (size_t i = 0; i < count; i++)
+            read_entry(line, &entries[i]);
     }
-    if (file != NULL)
-        fclose(file);
-    return found;
+    fclose(file);
 }
 
 static void read_throttling(const char *root, const char *directory, struct cgroup_cpu *cpu)
 {
     uint64_t throttled_ns = 0;
-    cpu->has_throttling = read_number(root, directory, "cpu.stat", "nr_periods", &cpu->periods) &&
-                          read_number(root, directory, "cpu.stat", "nr_throttled", &cpu->throttled_periods);
-    if (!read_number(root, directory, "cpu.stat", "throttled_usec", &cpu->throttled_us) &&
-        read_number(root, directory, "cpu.stat", "throttled_time", &throttled_ns))
+    struct entry entries[] = {{"nr_periods", &cpu->periods, false},
+                              {"nr_throttled", &cpu->throttled_periods, false},
+                              {"throttled_usec", &cpu->throttled_us, false},
+                              {"throttled_time", &throttled_ns, false}};
+    read_entries(root, directory, "cpu.stat", entries, sizeof(entries) / sizeof(entries[0]));
+    cpu->has_throttling = entries[0].is_found && entries[1].is_found;
+    /* v1 has nanoseconds. */
+    if (entries[3].is_found)
         cpu->throttled_us = throttled_ns / 1000;
 }
 
 static void read_pressure(const char *root, const char *directory, struct cgroup_cpu *cpu)
 {
-    cpu->has_pressure = read_number(root, directory, "cpu.pressure", "some", &cpu->cpu_waiting_us);
-    read_number(root, directory, "memory.pressure", "some", &cpu->memory_waiting_us);
-    read_number(root, directory, "memory.pressure", "full", &cpu->memory_stalled_us);
+    struct entry of_cpu[] = {{"some", &cpu->cpu_waiting_us, false}};
+    struct entry of_memory[] = {{"some", &cpu->memory_waiting_us, false}, {"full", &cpu->memory_stalled_us, false}};
+    read_entries(root, directory, "cpu.pressure", of_cpu, 1);
+    read_entries(root, directory, "memory.pressure", of_memory, 2);
+    cpu->has_pressure = of_cpu[0].is_found;
 }
 
 /* A limit on any group above holds too, so walk from the own group up to the mount point. */

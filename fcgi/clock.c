@@ -26,11 +26,16 @@ uint64_t clock_wall_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / CLOCK_NS_PER_MS;
 }
 
+/* How the kernel numbers the clock of a process (clock_getcpuclockid(3) asks whether there is one first, which is one call more). */
+static clockid_t cpu_clock_of(pid_t pid)
+{
+    return (clockid_t)(~(unsigned)pid << 3 | 2);
+}
+
 uint64_t clock_cpu_ns(pid_t pid)
 {
-    clockid_t id;
     struct timespec used;
-    if (clock_getcpuclockid(pid, &id) != 0 || clock_gettime(id, &used) != 0)
+    if (clock_gettime(cpu_clock_of(pid), &used) != 0)
         return 0;
     return (uint64_t)used.tv_sec * CLOCK_NS_PER_S + (uint64_t)used.tv_nsec;
 }

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define EVENTS_KEPT 32
+#define EVENTS_KEPT 20
 #define EVENT_TEXT_MAX 120
 
 enum event_kind {

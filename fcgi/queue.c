@@ -61,7 +61,7 @@ static void add_look(struct queue *queue, uint64_t arrived, uint64_t now_ns)
     if (count > 0 && arrived < queue->looks[count - 1].arrived)
         arrived = queue->looks[count - 1].arrived;
     if (count == QUEUE_LOOKS_MAX) {
-        for (unsigned i = 1; i < QUEUE_LOOKS_MAX / 2; i++)
+        for (size_t i = 1; i < QUEUE_LOOKS_MAX / 2; i++)
             queue->looks[i] = queue->looks[2 * i];
         count = QUEUE_LOOKS_MAX / 2;
     }
@@ -125,6 +125,15 @@ void queue_note(struct queue *queue, const struct queue_counts *counts, uint32_t
     queue->counts = *counts;
 }
 
+/* How far apart looks are to be. One that took long by accident (no CPU to run on) does not count, two in a row do. */
+static uint64_t find_step(struct queue *queue, uint64_t took_ns, bool is_moving)
+{
+    uint64_t least_ns = took_ns < queue->took_ns ? took_ns : queue->took_ns;
+    uint64_t step_ns = least_ns * QUEUE_SHARE > QUEUE_STEP_NS ? least_ns * QUEUE_SHARE : QUEUE_STEP_NS;
+    queue->took_ns = took_ns;
+    return is_moving && step_ns < CLOCK_NS_PER_S ? step_ns : CLOCK_NS_PER_S;
+}
+
 uint64_t queue_tick(struct queue *queue, int diag, uint64_t now_ns)
 {
     struct diag_queue asked;
@@ -132,11 +141,13 @@ uint64_t queue_tick(struct queue *queue, int diag, uint64_t now_ns)
         return queue->next_ns;
     /* In this order: who is accepted in between is missed this time, and not seen twice. */
     struct queue_counts counts = read_counts(queue->board);
+    uint64_t begun_ns = clock_now_ns();
     bool is_known = ask_all(queue, diag, &asked) == 0;
+    uint64_t took_ns = clock_now_ns() - begun_ns;
     bool is_moving = counts.accepted != queue->counts.accepted || (is_known && asked.depth > 0);
     atomic_store(&queue->board->master.queue_capacity, is_known ? asked.capacity : HISTORY_NONE);
     queue_note(queue, &counts, is_known ? asked.depth : HISTORY_NONE, now_ns);
-    queue->next_ns = now_ns + (is_moving ? QUEUE_STEP_NS : CLOCK_NS_PER_S);
+    queue->next_ns = now_ns + find_step(queue, took_ns, is_moving);
     return queue->next_ns;
 }
 

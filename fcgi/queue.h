@@ -14,6 +14,8 @@
 #include "scoreboard.h"
 
 #define QUEUE_STEP_NS (50 * CLOCK_NS_PER_MS)
+/* Looks are further apart where they would take more than this part of the time: the kernel looks through all its Unix sockets. */
+#define QUEUE_SHARE 1000
 /* Looks whose connections may wait still. Where they become more, every second one is forgotten: who waits for long is known less
  * exactly. */
 #define QUEUE_LOOKS_MAX 64
@@ -39,7 +41,8 @@ struct queue {
     unsigned look_count;
     struct queue_counts counts; /* at the last look */
     uint64_t next_ns;
-    uint32_t least; /* waited at a look since queue_begin_second; HISTORY_NONE: not known */
+    uint64_t took_ns; /* the last look */
+    uint32_t least;   /* waited at a look since queue_begin_second; HISTORY_NONE: not known */
     uint32_t most;
 };
 

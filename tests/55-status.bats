@@ -21,8 +21,8 @@ start_http_pool() {
     start_pool --admin-http "tcp:127.0.0.1:$port" "$@"
     PAGE=http://127.0.0.1:$port/status
 }
-# load CONNECTIONS PATH: until the test ends.
-load() {
+# put_load CONNECTIONS PATH: until the test ends.
+put_load() {
     wrk -t1 -c"$1" -d120s "$URL$2" >/dev/null 2>&1 3>&- &
     LOAD=$!
 }
@@ -33,14 +33,14 @@ answer_has() { curl -sS --max-time 5 "$PAGE?json" | jq -e "$1" >/dev/null; }
 @test "while requests are served, the figures and curves of the page change, and the console has nothing to say" {
     start_http_pool --workers 2
     start_lighttpd
-    load 2 '/compute?n=20'
+    put_load 2 '/compute?n=20'
     page load
 }
 
 @test "the page says that the pool is saturated, and is as good behind lighttpd" {
     start_stack --workers 1
     PAGE=$URL/status
-    load 30 /compute
+    put_load 30 /compute
     page saturated
 }
 
@@ -68,7 +68,7 @@ answer_has() { curl -sS --max-time 5 "$PAGE?json" | jq -e "$1" >/dev/null; }
 @test "a phone shows all of it" {
     start_http_pool --workers 1
     start_lighttpd
-    load 2 '/compute?n=20'
+    put_load 2 '/compute?n=20'
     page width
 }
 
@@ -90,7 +90,7 @@ answer_has() { curl -sS --max-time 5 "$PAGE?json" | jq -e "$1" >/dev/null; }
 @test "pictures of it are in build/screenshots" {
     start_http_pool --workers 3
     start_lighttpd
-    load 30 /compute
+    put_load 30 /compute
     kill -KILL "$(first_worker)"
     wait_for 10 answer_has '.state == "saturated"'
     page pictures "$REPO/build/screenshots"

@@ -64,7 +64,7 @@ static void the_last_events_are_kept_in_their_order(void **state)
     assert_false(events_read(&events, 2 * EVENTS_KEPT, &event));
     assert_false(events_read(&events, 3 * EVENTS_KEPT + 1, &event));
     assert_true(events_read(&events, 3 * EVENTS_KEPT, &event));
-    assert_string_equal(event.text, "number 96");
+    assert_string_equal(event.text, "number 60");
     assert_int_equal(event.kind, EVENT_ROLL);
     assert_true(event.wall_ms > 1700000000000);
 }

@@ -13,6 +13,7 @@
 #include "board.h"
 #include "body.h"
 #include "json.h"
+#include "page.h"
 #include "status.h"
 
 static const char *json(struct fixture *fixture, uint64_t now_ns)
@@ -168,6 +169,27 @@ static void json_has_the_events_and_none_of_them_can_break_it(void **state)
         text, "\"kind\":\"worker-died\",\"level\":\"warning\",\"text\":\"worker 3 \\\"quoted\\\"\\u000a\\\\\"}]");
 }
 
+/* A pool that has been busy for long. */
+static void remember_much(struct scoreboard *board)
+{
+    static const uint32_t values[HISTORY_FIELDS] = {812, 0, 640, 1310, 4520, 98, 121000, 498, 620};
+    for (unsigned i = 0; i < 2 * HISTORY_SECONDS; i++)
+        history_add(&board->history, values);
+    for (unsigned i = 0; i < EVENTS_KEPT; i++)
+        events_note(&board->events, EVENT_WORKER_DIED, EVENT_WARNING,
+                    "worker 2 (pid %u) was killed by signal 9 (Killed)", i);
+}
+
+static void the_page_and_all_that_it_shows_first_weigh_less_than_30_kb(void **state)
+{
+    struct fixture *fixture = *state;
+    employ_some(fixture->board);
+    remember_much(fixture->board);
+    size_t figures = strlen(json(fixture, 0));
+    if (page_html_length + figures >= 30000)
+        fail_msg("the page has %zu bytes, its figures %zu", page_html_length, figures);
+}
+
 #define WITH_A_BOARD(test) cmocka_unit_test_setup_teardown(test, make, drop)
 
 int main(void)
@@ -182,6 +204,7 @@ int main(void)
         WITH_A_BOARD(json_counts_what_the_acceptor_answers_and_does_not_list_it),
         WITH_A_BOARD(json_tells_what_a_worker_uses_and_why_its_predecessor_left),
         WITH_A_BOARD(json_has_the_history_behind_a_number),
+        WITH_A_BOARD(the_page_and_all_that_it_shows_first_weigh_less_than_30_kb),
         WITH_A_BOARD(json_has_the_events_and_none_of_them_can_break_it),
     };
     return cmocka_run_group_tests_name("status", tests, NULL, NULL);
