@@ -9,6 +9,7 @@
 # make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
 # make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
 # make report     a page, docs/benchmark.md and README's summary from what make loadtest and make bench measured (RESULTS=…)
+# make watching   how long the admin pages take while 1,000 connections wait
 # make overload   10,000 connections under a small CPU quota; make goodput: clients that give up and come again
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make example    build examples/echo.c, an application of one file, and serve it as make run does
@@ -150,7 +151,7 @@ $(BUILD)/ceiling: loadtest/ceiling.c $(BUILD)/obj/fib.o $(BUILD)/obj/clock.o
 $(BUILD)/fail.so: tests/fixtures/fail.c Makefile | $(BUILD)/obj
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-.PHONY: chaos soak overload goodput costs
+.PHONY: chaos soak overload goodput costs watching
 # SECONDS has another default for fuzzing.
 chaos: need-test
 	@$(MAKE) --no-print-directory -s all $(BUILD)/fail.so
@@ -160,6 +161,10 @@ chaos: need-test
 costs: need-test
 	@$(MAKE) --no-print-directory -s all
 	@loadtest/costs $(BUILD)/fibcgi $(COSTS)
+
+watching: need-test
+	@$(MAKE) --no-print-directory -s all
+	@loadtest/watching $(BUILD)/fibcgi
 
 REQUESTS ?= 1000000
 soak: need-test
