@@ -77,7 +77,9 @@ value_above() {
     curl -sS "http://127.0.0.1:$PORT/metrics" >"$BATS_TEST_TMPDIR/text"
     curl -sS -H 'Accept: application/openmetrics-text' "http://127.0.0.1:$PORT/metrics" >"$BATS_TEST_TMPDIR/openmetrics"
     run promtool check metrics <"$BATS_TEST_TMPDIR/text"
-    [ "$status" -eq 0 ] && [ -z "$output" ] || { echo "$output"; return 1; }
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
     series() { grep -v '^#' "$1" | sed 's/ .*//' | sort; }
     diff <(series "$BATS_TEST_TMPDIR/text") <(series "$BATS_TEST_TMPDIR/openmetrics")
     [ "$(tail -n 1 "$BATS_TEST_TMPDIR/openmetrics")" = '# EOF' ]
