@@ -35,7 +35,7 @@ PACKAGES_REPORT := python3 python3-venv
 PACKAGES_FUZZ  := libc6-dev libfcgi-dev clang libclang-rt-14-dev
 PACKAGES_TEST  := $(PACKAGES_RUN) bats libcmocka-dev curl jq wrk nghttp2-client spawn-fcgi strace procps iproute2 \
                   util-linux python3 nginx-light apache2 libapache2-mod-fcgid haproxy caddy systemd $(PACKAGES_FUZZ) \
-                  $(PACKAGES_REPORT) chromium chromium-driver
+                  $(PACKAGES_REPORT) chromium chromium-driver tmux
 PACKAGES_LINT  := $(PACKAGES_TEST) clang clang-tidy clang-format cppcheck shellcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion
@@ -191,8 +191,8 @@ SECONDS      ?= 30
 FUZZ_CC      := clang
 FUZZ_FLAGS   := -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                 -fno-omit-frame-pointer -MMD -MP -Ifcgi $(FUZZ_EXTRA)
-FUZZ_MODULES := app cgroup client clock compute connections diag events exchange fib histogram history http inbox log options \
-                outbox record request scoreboard
+FUZZ_MODULES := access app cgroup client clock compute connections diag document events exchange fib histogram history http inbox \
+                line listener log options outbox probe record report request sandbox scoreboard trace
 FUZZ_OBJECTS := $(FUZZ_MODULES:%=$(BUILD)/fuzz/obj/%.o)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 

@@ -1,8 +1,10 @@
 #include "exchange.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -18,15 +20,21 @@
 #define DEATHS_MAX 2
 /* How long the peer of a worker that died while answering may take to show that it has its answer. */
 #define ANSWERED_MS 10
-#define WARNING_INTERVAL_NS CLOCK_NS_PER_S
 /* Of so many requests one has its client looked at, at two system calls; all of them while clients leave. */
 #define WATCH_EVERY 16
 /* A reader has its write timeout for so much of an answer. */
 #define ANSWER_PIECE ((uint64_t)64 * 1024)
+/* What of a path or a query is in a message. */
+#define WORD_MAX 208
+
+/* The header field's name as CGI has it. */
+#define TRACEPARENT "HTTP_TRACEPARENT"
+
+static const struct log_event request_event = {.level = LOG_LEVEL_ERROR, .kind = LOG_REQUEST};
 
 int exchange_open(struct exchange *exchange, const struct exchange_config *config)
 {
-    *exchange = (struct exchange){.config = config};
+    *exchange = (struct exchange){.config = config, .access = {.config = config->access}};
     if (inbox_open(&exchange->inbox, config->inbox, &config->limits, config->max_conns) != 0)
         return -1;
     return request_init(&exchange->request);
@@ -37,19 +45,10 @@ void exchange_close(struct exchange *exchange)
     app_response_free(&exchange->response);
 }
 
-bool exchange_may_warn(struct exchange *exchange)
-{
-    uint64_t now_ns = clock_now_ns();
-    if (exchange->warned_ns != 0 && now_ns - exchange->warned_ns < WARNING_INTERVAL_NS)
-        return false;
-    exchange->warned_ns = now_ns;
-    return true;
-}
-
 void exchange_warn_of_peer(struct exchange *exchange, const char *what)
 {
-    if (exchange_may_warn(exchange))
-        log_warning(exchange->config->log, "closed a connection without an answer: %s", what);
+    static const struct log_event event = {.level = LOG_LEVEL_WARNING, .kind = LOG_PEER};
+    log_event(exchange->config->log, &event, "closed a connection without an answer: %s", what);
 }
 
 static void count_refused(struct exchange *exchange, enum refusal reason)
@@ -161,10 +160,15 @@ static void linger(struct exchange *exchange, int connection)
         drop(exchange, connection);
 }
 
-static void count_answer(struct exchange *exchange, int connection, int status)
+/* Since its connection was accepted, or the first byte of a further request came. */
+static uint64_t duration_of(const struct exchange *exchange, int connection, uint64_t now_ns)
 {
-    uint64_t began_ns = atomic_load_explicit(&entry_of(exchange, connection)->began_ns, memory_order_relaxed);
-    slot_count_request(exchange->config->slot, status, clock_now_ns() - began_ns);
+    return now_ns - atomic_load_explicit(&entry_of(exchange, connection)->began_ns, memory_order_relaxed);
+}
+
+static void count_answer(struct exchange *exchange, int status, uint64_t duration_ns)
+{
+    slot_count_request(exchange->config->slot, status, duration_ns);
     exchange->served++;
 }
 
@@ -273,7 +277,7 @@ static void send_file(struct exchange *exchange, int connection, int64_t length)
 {
     struct connection *entry = entry_of(exchange, connection);
     if (length < 0) {
-        log_error(exchange->config->log, "no memory for an answer; its connection is closed");
+        log_event(exchange->config->log, &request_event, "no memory for an answer; its connection is closed");
         drop(exchange, connection);
         return;
     }
@@ -310,7 +314,12 @@ static void refuse(struct exchange *exchange, int connection, int status, const 
 {
     uint8_t refusal[REQUEST_REFUSAL_MAX];
     size_t length = request_write_refusal(refusal, exchange->inbox.check.request_id, status, detail);
-    count_answer(exchange, connection, status);
+    const struct access_request what = {.status = status,
+                                        .duration_ns = duration_of(exchange, connection, clock_now_ns()),
+                                        .worker = exchange->config->connections->slot + 1};
+    count_answer(exchange, status, what.duration_ns);
+    access_note(&exchange->access, &what);
+    access_write(&exchange->access);
     reply(exchange, connection, refusal, length, AFTER_LINGER);
 }
 
@@ -396,6 +405,27 @@ static bool may_be_repeated(const struct app_request *request)
     return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
 }
 
+/* A request that has brought down whoever served it, or cannot be repeated. */
+static void log_deaths(const struct exchange *exchange, uint32_t deaths)
+{
+    char method[WORD_MAX / 4], path[WORD_MAX], query[WORD_MAX];
+    struct trace trace;
+    struct log_event event = request_event;
+    const struct app_request *request = &exchange->request.app;
+    if (trace_read(&trace, request_variable(&exchange->request, TRACEPARENT)))
+        event.trace = &trace;
+    line_quote_word(method, sizeof(method), request->method);
+    line_quote_word(path, sizeof(path), request->path);
+    line_quote_word(query, sizeof(query), request->query);
+    if (deaths >= DEATHS_MAX)
+        log_event(exchange->config->log, &event, "%s %s?%s was in hand when %u workers died; it is answered with 500",
+                  method, path, query, deaths);
+    else
+        log_event(exchange->config->log, &event,
+                  "%s %s was in hand when a worker died, and may not be repeated; it is answered with 500", method,
+                  path);
+}
+
 /* Lets the application answer; or answers for it where the request must not reach it (again). */
 static void fill_response(struct exchange *exchange, int connection, struct app_response *response)
 {
@@ -403,13 +433,10 @@ static void fill_response(struct exchange *exchange, int connection, struct app_
     const struct app_request *request = &exchange->request.app;
     uint32_t deaths = atomic_load(&entry_of(exchange, connection)->deaths);
     if (deaths >= DEATHS_MAX) {
-        log_error(config->log, "%s %.200s?%.200s was in hand when %u workers died; it is answered with 500",
-                  request->method, request->path, request->query, deaths);
+        log_deaths(exchange, deaths);
         app_problem(response, 500, "The workers that served this request died.", "");
     } else if (deaths > 0 && !may_be_repeated(request)) {
-        log_error(config->log,
-                  "%s %.200s was in hand when a worker died, and may not be repeated; it is answered with 500",
-                  request->method, request->path);
+        log_deaths(exchange, deaths);
         app_problem(response, 500, "The worker that served this request died.", "");
     } else if (request_is_truncated(&exchange->request)) {
         app_problem(response, 400, "The request's body is shorter than its Content-Length.", "");
@@ -418,17 +445,48 @@ static void fill_response(struct exchange *exchange, int connection, struct app_
     }
 }
 
+/* The application's time, and all from the first byte on, in milliseconds (Server-Timing §3). Where the application has filled the
+ * headers' room there is none. */
+static void add_timing(struct app_response *response, uint64_t app_ns, uint64_t total_ns)
+{
+    char value[80];
+    uint64_t app_us = app_ns / CLOCK_NS_PER_US, total_us = total_ns / CLOCK_NS_PER_US;
+    snprintf(value, sizeof(value), "app;dur=%" PRIu64 ".%03u, total;dur=%" PRIu64 ".%03u", app_us / 1000,
+             (unsigned)(app_us % 1000), total_us / 1000, (unsigned)(total_us % 1000));
+    app_add_header(response, "Server-Timing", value);
+}
+
+/* Gets the request's line for the log ready, while libfcgi still has the request. */
+static void note_access(struct exchange *exchange, uint64_t app_ns, uint64_t duration_ns)
+{
+    const struct request *request = &exchange->request;
+    const struct app_response *response = &exchange->response;
+    const struct access_request what = {
+        .method = request->app.method,
+        .path = request->app.path,
+        .query = request->app.query,
+        .client = request_variable(request, "REMOTE_ADDR"),
+        .traceparent = request_variable(request, TRACEPARENT),
+        .status = response->status,
+        .bytes = request_sends_body(&request->app, response) ? response->body_length : 0,
+        .duration_ns = duration_ns,
+        .app_ns = app_ns,
+        .worker = exchange->config->connections->slot + 1,
+    };
+    access_note(&exchange->access, &what);
+}
+
 static void answer(struct exchange *exchange, int connection)
 {
     struct request *request = &exchange->request;
     int file = exchange->config->outbox;
     int64_t length = -1;
-    count_answer(exchange, connection, exchange->response.status);
     connections_note_served(exchange->config->connections);
     /* Straight from the socket, so this is all that is ever sent on the connection: see has_been_answered. */
     if (exchange->inbox.source == connection && request_fits_one_write(request, &exchange->response)) {
         set_stage(exchange, connection, STAGE_ANSWERING);
         request_answer(request, &exchange->response, connection);
+        access_write(&exchange->access);
         conclude(exchange, connection);
         return;
     }
@@ -436,6 +494,7 @@ static void answer(struct exchange *exchange, int connection)
         request_abandon(request);
     else if (request_answer(request, &exchange->response, file) == 0)
         length = outbox_finish(file);
+    access_write(&exchange->access);
     send_file(exchange, connection, length);
 }
 
@@ -462,13 +521,25 @@ static void replace_source(struct exchange *exchange, int connection)
 /* Bytes that were checked could not be read. This worker ends, and another one serves the request. */
 static void fail_to_parse(struct exchange *exchange, int connection, int error)
 {
-    log_error(exchange->config->log, "libfcgi cannot read a request that was checked (%s); this worker ends",
-              strerror(error));
+    log_event(exchange->config->log, &request_event,
+              "libfcgi cannot read a request that was checked (%s); this worker ends", strerror(error));
     exchange->is_broken = true;
     if (error == EPROTO && exchange->inbox.source == connection)
         connections_forget(exchange->config->connections, connection);
     else if (error == EPROTO)
         replace_source(exchange, connection);
+}
+
+/* Says of a request that is about to be answered how long it took: in the counters, to its client, in the log. */
+static void account(struct exchange *exchange, int connection, uint64_t busy_since_ns)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t duration_ns = duration_of(exchange, connection, now_ns);
+    count_answer(exchange, exchange->response.status, duration_ns);
+    if (exchange->config->tells_timing)
+        add_timing(&exchange->response, now_ns - busy_since_ns, duration_ns);
+    if (exchange->config->access != NULL)
+        note_access(exchange, now_ns - busy_since_ns, duration_ns);
 }
 
 static void serve(struct exchange *exchange, int connection)
@@ -489,11 +560,13 @@ static void serve(struct exchange *exchange, int connection)
         turn_away_gone(exchange, connection, after);
         return;
     }
-    atomic_store_explicit(&slot->busy_since_ns, clock_now_ns(), memory_order_relaxed);
+    uint64_t busy_since_ns = clock_now_ns();
+    atomic_store_explicit(&slot->busy_since_ns, busy_since_ns, memory_order_relaxed);
     slot_set_state(slot, SLOT_BUSY);
     app_response_reset(&exchange->response);
     fill_response(exchange, connection, &exchange->response);
     atomic_store_explicit(&slot->busy_since_ns, 0, memory_order_relaxed);
+    account(exchange, connection, busy_since_ns);
     answer(exchange, connection);
 }
 
@@ -660,7 +733,8 @@ void exchange_resume(struct exchange *exchange, int connection)
     struct connection *entry = entry_of(exchange, connection);
     if (inbox_resume(&exchange->inbox, &entry->taken, &entry->start, connection, atomic_load(&entry->store),
                      entry->is_checked ? &entry->check : NULL) != 0) {
-        log_error(exchange->config->log, "cannot read a parked request: %s; its connection is closed", strerror(errno));
+        log_event(exchange->config->log, &request_event, "cannot read a parked request: %s; its connection is closed",
+                  strerror(errno));
         drop(exchange, connection);
         return;
     }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access.h"
 #include "app.h"
 #include "connections.h"
 #include "inbox.h"
@@ -18,6 +19,8 @@ struct exchange_config {
     const struct app *app;
     void *context; /* of the application */
     const struct log *log;
+    const struct access_config *access; /* which requests are logged; NULL: none */
+    bool tells_timing;                  /* Server-Timing in each answer of the application's */
     struct connections *connections;
     struct slot *slot;             /* where it counts */
     const _Atomic uint32_t *order; /* enum slot_order: in a drain no connection is kept */
@@ -38,7 +41,7 @@ struct exchange {
     struct app_response response;
     uint64_t served;    /* requests answered, of every status */
     unsigned unwatched; /* requests since a client was looked at */
-    uint64_t warned_ns;
+    struct access access;
     bool is_broken; /* libfcgi refused checked bytes: its state is not to be trusted */
 };
 
@@ -58,8 +61,6 @@ void exchange_abandon(struct exchange *exchange, int connection);
 /* Answers one that has just been accepted with 503, for the queue is full. */
 void exchange_refuse(struct exchange *exchange, int connection);
 
-/* What peers do must not fill the log: true at most once a second. */
-bool exchange_may_warn(struct exchange *exchange);
 void exchange_warn_of_peer(struct exchange *exchange, const char *what);
 
 #endif

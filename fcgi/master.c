@@ -202,13 +202,19 @@ static void log_status(struct master *master)
 
 static void reopen_log(struct master *master)
 {
-    struct log *log = master->config->log;
-    if (log->path == NULL)
-        log_info(log, "SIGUSR1: the log is stderr, there is nothing to reopen; --log names a file");
-    else if (log_reopen(log) != 0)
-        log_error(log, "cannot reopen the log %s: %s; writing on to the old one", log->path, strerror(errno));
-    else
-        log_info(log, "log reopened");
+    struct log *logs[] = {master->config->log, master->config->access_log};
+    bool is_file = false, has_failed = false;
+    for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
+        is_file |= logs[i]->path != NULL;
+        if (log_reopen(logs[i]) == 0)
+            continue;
+        has_failed = true;
+        log_error(logs[0], "cannot reopen the log %s: %s; writing on to the old one", logs[i]->path, strerror(errno));
+    }
+    if (!is_file)
+        log_info(logs[0], "SIGUSR1: the log is no file, there is nothing to reopen; --log names one");
+    else if (!has_failed)
+        log_info(logs[0], "log reopened");
 }
 
 static void handle_signal(struct master *master, uint32_t number)
@@ -337,6 +343,7 @@ static uint64_t do_what_is_due(struct master *master)
     next_ns = earlier(next_ns, queue_tick(&master->queue, master->diag, now_ns));
     next_ns = earlier(next_ns, watch_front(master, now_ns));
     next_ns = earlier(next_ns, pool_tick(&master->pool, now_ns));
+    next_ns = earlier(next_ns, log_tell_left_out(master->config->log, now_ns));
     return earlier(next_ns, tell_manager(master, now_ns));
 }
 
@@ -375,6 +382,7 @@ enum master_end master_run(const struct master_config *config)
     close(master.signals);
     if (master.diag >= 0)
         close(master.diag);
+    log_tell_left_out(config->log, UINT64_MAX);
     log_info(config->log, master.was_cut_short ? "stopped before the drain was done" : "stopped");
     return master.was_cut_short ? MASTER_CUT_SHORT : MASTER_DONE;
 }

@@ -11,7 +11,8 @@
 
 struct master_config {
     struct pool_config pool;
-    struct log *log;            /* reopened on SIGUSR1 */
+    struct log *log;            /* reopened on SIGUSR1… */
+    struct log *access_log;     /* …as this is; its path is NULL where there is none */
     struct notify *notify;      /* opened; is told how the pool is */
     struct listener *listeners; /* the workers'; their intake stops when a drain begins */
     unsigned listener_count;

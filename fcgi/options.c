@@ -18,6 +18,7 @@ enum kind {
     KIND_OCTAL,
     KIND_MODE,
     KIND_SANDBOX,
+    KIND_LOG_FORMAT,
     KIND_SWITCH
 };
 
@@ -88,7 +89,18 @@ static const struct spec own_specs[] = {
     {"memory-limit", "FIBCGI_MEMORY_LIMIT", KIND_BYTES, FIELD(memory_limit_bytes), NULL, 4 * MIB, 65536 * MIB,
      "memory that a worker may allocate for itself; beyond, its request gets 500"},
     {"log", "FIBCGI_LOG", KIND_TEXT, FIELD(log), NULL, 0, 0,
-     "file to append to, reopened on SIGUSR1; default: standard error"},
+     "where the log goes: a file to append to, reopened on SIGUSR1; stderr, also the default; stdout; or syslog"},
+    {"log-format", "FIBCGI_LOG_FORMAT", KIND_LOG_FORMAT, FIELD(log_format), "auto", 0, 0,
+     "auto, text or json; auto: json into a pipe, which a program reads, text for people"},
+    /* FIBCGI_ACCESS_LOG is lighttpd's own, in conf/lighttpd/fibcgi.conf, and may be in the same environment. */
+    {"access-log", "FIBCGI_POOL_ACCESS_LOG", KIND_TEXT, FIELD(access_log), NULL, 0, 0,
+     "where a line for each request goes, as --log; default: nowhere"},
+    {"access-log-sample", "FIBCGI_ACCESS_LOG_SAMPLE", KIND_COUNT, FIELD(access_log_sample), "1", 1, 1000000,
+     "of so many requests one has a line in --access-log, slow ones beside"},
+    {"slow-time", "FIBCGI_SLOW_TIME", KIND_DURATION, FIELD(slow_time_ms), NULL, 1, DAY_MS,
+     "a request that takes so long has a line, a warning, in --access-log, or in --log where there is none"},
+    {"server-timing", "FIBCGI_SERVER_TIMING", KIND_SWITCH, FIELD(server_timing), "off", 0, 0,
+     "on: answers have a Server-Timing header with what they took"},
     {"probe", "FIBCGI_PROBE", KIND_TEXT, FIELD(probe), NULL, 0, 0,
      "ask the pool at --admin-listen for this path, such as /readyz, or http://127.0.0.1:8080/path, and leave: 0 where "
      "the "
@@ -99,6 +111,8 @@ static const struct spec own_specs[] = {
 
 #define OWN_SPECS (sizeof(own_specs) / sizeof(own_specs[0]))
 #define SPECS_MAX (OWN_SPECS + APP_OPTIONS_MAX)
+/* Behind those of the table; no letter, so that it is none in a cluster. */
+#define JSON_FLAG (256 + (int)SPECS_MAX)
 
 /* The program's options, then the application's. */
 struct table {
@@ -140,9 +154,10 @@ static void *field_of(const struct table *table, const struct spec *spec)
     return i < OWN_SPECS ? (char *)table->options + spec->offset : (void *)table->app->options[i - OWN_SPECS].value;
 }
 
-/* In the order of enum options_mode, of enum confine_mode, and of false and true. */
+/* In the order of enum options_mode, of enum confine_mode, of enum log_format, and of false and true. */
 static const char *const mode_names[] = {"auto", "cgi", "spawned", "pool", NULL};
 static const char *const sandbox_names[] = {"auto", "on", "off", NULL};
+static const char *const log_format_names[] = {"auto", "text", "json", NULL};
 static const char *const switch_names[] = {"off", "on", NULL};
 
 /* A number and what follows it; false where there is no number, or one that does not fit. */
@@ -202,6 +217,8 @@ static bool parse_value(const struct spec *spec, const char *text, long long *va
         return parse_name(mode_names, text, value);
     case KIND_SANDBOX:
         return parse_name(sandbox_names, text, value);
+    case KIND_LOG_FORMAT:
+        return parse_name(log_format_names, text, value);
     case KIND_SWITCH:
         return parse_name(switch_names, text, value);
     case KIND_DURATION:
@@ -254,6 +271,9 @@ static void describe_values(const struct spec *spec, char *text, size_t size)
         break;
     case KIND_SANDBOX:
         snprintf(text, size, "auto, on or off");
+        break;
+    case KIND_LOG_FORMAT:
+        snprintf(text, size, "auto, text or json");
         break;
     case KIND_SWITCH:
         snprintf(text, size, "on or off");
@@ -319,7 +339,7 @@ static int read_environment(const struct table *table, char *error)
 }
 
 /* getopt's table: the options with their index + 256, then those that ask for something. */
-static void fill_getopt_table(struct option flags[static SPECS_MAX + 4], const struct table *table)
+static void fill_getopt_table(struct option flags[static SPECS_MAX + 5], const struct table *table)
 {
     size_t count = table->count;
     for (size_t i = 0; i < count; i++)
@@ -327,7 +347,8 @@ static void fill_getopt_table(struct option flags[static SPECS_MAX + 4], const s
     flags[count] = (struct option){"help", no_argument, NULL, 'h'};
     flags[count + 1] = (struct option){"version", no_argument, NULL, 'V'};
     flags[count + 2] = (struct option){"test", no_argument, NULL, 't'};
-    flags[count + 3] = (struct option){0};
+    flags[count + 3] = (struct option){"json", no_argument, NULL, JSON_FLAG};
+    flags[count + 4] = (struct option){0};
 }
 
 /* getopt leaves a letter in optopt, also one in the middle of a cluster; the number of a long option that was given a
@@ -355,6 +376,9 @@ static int take_flag(const struct table *table, int flag, char **argv, char *err
     case 't':
         table->options->action = ACTION_TEST;
         return 0;
+    case JSON_FLAG:
+        table->options->json = true;
+        return 0;
     case ':':
         snprintf(error, OPTIONS_ERROR_MAX, "%.64s needs a value; see fibcgi --help", argv[optind - 1]);
         return -1;
@@ -367,12 +391,61 @@ static int take_flag(const struct table *table, int flag, char **argv, char *err
     }
 }
 
+/* A word in the first place that asks for something else than to serve. */
+static enum options_action find_command(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "status") == 0)
+        return ACTION_STATUS;
+    return argc > 1 && strcmp(argv[1], "top") == 0 ? ACTION_TOP : ACTION_RUN;
+}
+
+static bool is_command(enum options_action action)
+{
+    return action == ACTION_STATUS || action == ACTION_TOP;
+}
+
+/* What is left behind the flags: the addresses of a command. */
+static int take_operands(struct options *options, enum options_action command, int count, char **operands, char *error)
+{
+    if (options->json && command != ACTION_STATUS)
+        snprintf(error, OPTIONS_ERROR_MAX, "--json is for fibcgi status only; see fibcgi --help");
+    else if (count > 0 && !is_command(command))
+        snprintf(error, OPTIONS_ERROR_MAX, "\"%.64s\" is left over: fibcgi takes options only; see fibcgi --help",
+                 operands[0]);
+    else if (count > OPTIONS_POOLS_MAX)
+        snprintf(error, OPTIONS_ERROR_MAX, "%d addresses are more than the %d that fit; give fewer", count,
+                 OPTIONS_POOLS_MAX);
+    else {
+        options->pools = operands;
+        options->pool_count = (unsigned)count;
+        return 0;
+    }
+    return -1;
+}
+
+static int parse_arguments(const struct table *table, int argc, char **argv, char *error)
+{
+    struct option flags[SPECS_MAX + 5];
+    int flag;
+    enum options_action command = find_command(argc, argv);
+    if (is_command(command)) {
+        table->options->action = command;
+        argc--;
+        argv++;
+    }
+    fill_getopt_table(flags, table);
+    optind = 0;
+    while ((flag = getopt_long(argc, argv, ":hVt", flags, NULL)) != -1) {
+        if (take_flag(table, flag, argv, error) != 0)
+            return -1;
+    }
+    return take_operands(table->options, command, argc - optind, argv + optind, error);
+}
+
 int options_parse(struct options *options, const struct app *app, int argc, char **argv,
                   char error[static OPTIONS_ERROR_MAX])
 {
     struct table table;
-    struct option flags[SPECS_MAX + 4];
-    int flag;
     *options = (struct options){.action = ACTION_RUN};
     if (fill_table(&table, options, app) != 0) {
         snprintf(error, OPTIONS_ERROR_MAX, "the application %s has more than %d options; leave some out", app->name,
@@ -381,20 +454,7 @@ int options_parse(struct options *options, const struct app *app, int argc, char
     }
     if (read_environment(&table, error) != 0)
         return -1;
-    if (argc == 0)
-        return 0;
-    fill_getopt_table(flags, &table);
-    optind = 0;
-    while ((flag = getopt_long(argc, argv, ":hVt", flags, NULL)) != -1) {
-        if (take_flag(&table, flag, argv, error) != 0)
-            return -1;
-    }
-    if (optind < argc) {
-        snprintf(error, OPTIONS_ERROR_MAX, "\"%.64s\" is left over: fibcgi takes options only; see fibcgi --help",
-                 argv[optind]);
-        return -1;
-    }
-    return 0;
+    return argc > 0 ? parse_arguments(&table, argc, argv, error) : 0;
 }
 
 void options_print_usage(FILE *out)
@@ -416,7 +476,8 @@ static void print_option(const struct spec *spec, FILE *out)
     char values[128];
     describe_values(spec, values, sizeof(values));
     fprintf(out, "  --%s VALUE\n      %s\n      ", spec->name, spec->help);
-    if (spec->kind != KIND_TEXT && spec->kind != KIND_MODE && spec->kind != KIND_SANDBOX)
+    if (spec->kind != KIND_TEXT && spec->kind != KIND_MODE && spec->kind != KIND_SANDBOX &&
+        spec->kind != KIND_LOG_FORMAT)
         fprintf(out, "%s; ", values);
     fprintf(out, "default %s; variable %s\n", spec->initial != NULL ? spec->initial : "none", spec->variable);
 }
@@ -425,19 +486,26 @@ void options_print_help(const struct app *app, FILE *out)
 {
     struct table table;
     fill_table(&table, NULL, app);
-    fprintf(out,
-            "Usage: fibcgi [OPTION]…\n"
-            "Serves the application %s as CGI, FastCGI or a supervised pool of FastCGI workers.\n\n",
-            app->name);
+    fprintf(
+        out,
+        "Usage: fibcgi [OPTION]…\n"
+        "       fibcgi status [--json] [ADDRESS]…\n"
+        "       fibcgi top [ADDRESS]…\n"
+        "Serves the application %s as CGI, FastCGI or a supervised pool of FastCGI workers; or says how such pools\n"
+        "are, once or in a view that stays. ADDRESS: an --admin-listen of theirs, or http://ADDRESS:PORT of an\n"
+        "--admin-http; without one, this --admin-listen, or unix:/run/fibcgi/admin.sock.\n\n",
+        app->name);
     for (size_t i = 0; i < table.count; i++) {
         if (i == OWN_SPECS)
             fprintf(out, "\nOptions of the application %s:\n", app->name);
         print_option(&table.specs[i], out);
     }
     fputs("\n  -t, --test\n      check the options and leave\n"
-          "  -V, --version\n  -h, --help\n\n"
+          "  -V, --version\n  -h, --help\n"
+          "  --json\n      with status: all that the pool says of itself, a JSON document in a line for each\n\n"
           "Exit status: 0 done, 1 a drain cut short or a probe not answered by 200, 100 wrong usage or configuration,\n"
           "111 a system error that may pass.\n"
+          "Of status, that of the worst pool: 0 serving, 1 starting, saturated or draining, 2 no worker or no answer.\n"
           "Signals to the pool: TERM or INT drains, twice stops at once; QUIT stops at once; HUP replaces the\n"
           "workers one by one; USR1 reopens the log; USR2 logs the status.\n",
           out);

@@ -13,11 +13,17 @@
 
 enum options_mode { MODE_AUTO, MODE_CGI, MODE_SPAWNED, MODE_POOL };
 
-enum options_action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_TEST };
+enum options_action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_TEST, ACTION_STATUS, ACTION_TOP };
+
+/* Pools that fibcgi status and top take at a time. */
+#define OPTIONS_POOLS_MAX 16
 
 /* Every number is within its bounds once options_parse has returned 0. Durations are in milliseconds. */
 struct options {
     enum options_action action;
+    char **pools; /* of status and top: pool_count addresses, in argv; none: as --admin-listen says */
+    unsigned pool_count;
+    bool json;      /* of status */
     long long mode; /* enum options_mode */
     const char *listen;
     const char *admin_listen;
@@ -46,13 +52,18 @@ struct options {
     long long sandbox;            /* enum confine_mode */
     long long memory_limit_bytes; /* of each worker; 0: none */
     const char *log;
-    const char *probe;  /* a path or a URL: ask for it instead of serving */
-    const char *expect; /* a text that the answer has to have in it */
+    long long log_format; /* enum log_format */
+    const char *access_log;
+    long long access_log_sample; /* one of so many */
+    long long slow_time_ms;      /* 0: none is slow */
+    long long server_timing;     /* 0 or 1 */
+    const char *probe;           /* a path or a URL: ask for it instead of serving */
+    const char *expect;          /* a text that the answer has to have in it */
 };
 
 #define OPTIONS_ERROR_MAX 512
 
-/* Reads environment variables, then flags over them (argv[0] is skipped; argc 0: the environment alone). The values of the
+/* Reads environment variables, then a command, if there is one, and flags over them (argv[0] is skipped; argc 0: the environment alone). The values of the
  * application's options go where it says. Returns 0; or -1 with a sentence in error: what is wrong, where, and what to
  * write instead. */
 int options_parse(struct options *options, const struct app *app, int argc, char **argv,

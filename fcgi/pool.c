@@ -30,6 +30,9 @@
 /* How /proc shows the memory files of inbox.c and outbox.c. */
 #define FILE_NAME "/memfd:fibcgi-"
 
+static const struct log_event routine = {.level = LOG_LEVEL_INFO, .kind = LOG_WORKER};
+static const struct log_event loss = {.level = LOG_LEVEL_WARNING, .kind = LOG_DEATH};
+
 struct death {
     enum restart_cause cause;
     unsigned detail;  /* the signal or the exit status */
@@ -176,15 +179,17 @@ static void prepare_slot(struct pool *pool, unsigned slot, enum slot_order order
         atomic_store(&board->master.slots_used, slot + 1);
 }
 
-/* The log must not fill with what goes on until somebody does something about it. */
 static void put_off_start(struct pool *pool, unsigned slot, int error, uint64_t now_ns)
 {
+    static const struct log_event event = {.level = LOG_LEVEL_ERROR, .kind = LOG_START};
     struct pool_worker *worker = &pool->workers[slot];
     char name[24];
+    const char *who = name_of(slot, name);
+    log_event(pool->config.log, &event, "cannot start %s: %s; trying again", who, strerror(error));
+    /* The page has room for few of them. */
     if (pool->warned_ns == 0 || now_ns - pool->warned_ns >= CLOCK_NS_PER_S) {
-        log_error(pool->config.log, "cannot start %s: %s; trying again", name_of(slot, name), strerror(error));
-        events_note(&pool->config.board->events, EVENT_WORKER_FAILED, EVENT_ERROR, "cannot start %s: %s",
-                    name_of(slot, name), strerror(error));
+        events_note(&pool->config.board->events, EVENT_WORKER_FAILED, EVENT_ERROR, "cannot start %s: %s", who,
+                    strerror(error));
         pool->warned_ns = now_ns;
     }
     worker->failed_starts++;
@@ -221,7 +226,7 @@ static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
                                    .deaths_in_youth = worker->deaths_in_youth,
                                    .generation = pool->generation,
                                    .was_told_to_leave = order != ORDER_SERVE};
-    log_info(pool->config.log, "%s started, pid %d", name_of(slot, name), pid);
+    log_event(pool->config.log, &routine, "%s started, pid %d", name_of(slot, name), pid);
 }
 
 static struct death describe_death(const struct pool_worker *worker, int status)
@@ -445,8 +450,8 @@ static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
     if (worker->spawn_at_ns > now_ns)
         snprintf(next, sizeof(next), "; the next one starts in %d ms", clock_ms_until(worker->spawn_at_ns, now_ns));
     bool is_routine = death.cause == RESTART_ROLL || death.cause == RESTART_MAX_REQUESTS;
-    (is_routine ? log_info : log_warning)(pool->config.log, "%s (pid %d) %s%s", name_of(slot, name), pid, death.how,
-                                          next);
+    log_event(pool->config.log, is_routine ? &routine : &loss, "%s (pid %d) %s%s", name_of(slot, name), pid, death.how,
+              next);
     if (!is_routine)
         events_note(&pool->config.board->events, EVENT_WORKER_DIED, EVENT_WARNING, "%s (pid %d) %s%s",
                     name_of(slot, name), pid, death.how, next);

@@ -3,7 +3,7 @@
 #ifndef FIBCGI_PROBE_H
 #define FIBCGI_PROBE_H
 
-/* Asks the responder at address ("unix:/path", "tcp:host:port") for a path of at most 100 characters. Returns the HTTP status,
+/* Asks the responder at address ("unix:/path", "tcp:host:port") for a path, perhaps with a ?query, of at most 100 characters. Returns the HTTP status,
  * with the answer's body in *body, which the caller frees; or -1 with errno: of connect(2), send(2) or recv(2), EAGAIN where
  * timeout_ms passed, EPROTO where what came back is no answer. */
 int probe_ask(const char *address, const char *path, unsigned timeout_ms, char **body);

@@ -13,6 +13,7 @@
 #include "events.h"
 #include "histogram.h"
 #include "history.h"
+#include "log.h"
 
 #define SCOREBOARD_WORKERS_MAX 512
 /* Behind the workers' slots, one for the admin worker, and one for the acceptor that a limit on the queue needs. */
@@ -148,6 +149,7 @@ struct scoreboard {
     struct history history;
     struct events events;
     struct watched watched[SCOREBOARD_SLOTS];
+    struct log_flood floods[LOG_KINDS]; /* log.h says who writes them */
     struct slot slots[SCOREBOARD_SLOTS];
 };
 

@@ -20,8 +20,10 @@
 #include "notify.h"
 #include "options.h"
 #include "probe.h"
+#include "report.h"
 #include "sandbox.h"
 #include "title.h"
+#include "top.h"
 #include "worker.h"
 
 /* 1 is an end that was not what was asked for: a drain cut short, a probe answered otherwise than by 200. */
@@ -31,6 +33,8 @@ struct program {
     const struct app *app;
     struct options options;
     struct log log;
+    struct log access_log; /* fd -1: there is none */
+    struct access_config access;
     struct activation activation;
     struct notify notify;
     struct listener listeners[LISTENERS_MAX];
@@ -124,6 +128,12 @@ static const struct httpd_table *httpd_of(const struct program *program)
     return program->http_listener.fd >= 0 ? &program->httpd : NULL;
 }
 
+/* NULL: a request costs nothing for the log's sake. */
+static const struct access_config *access_of(const struct program *program)
+{
+    return program->access.log != NULL || program->access.slow_ns > 0 ? &program->access : NULL;
+}
+
 static struct exchange_config exchange_config_for(struct program *program, unsigned slot)
 {
     const struct options *options = &program->options;
@@ -132,6 +142,8 @@ static struct exchange_config exchange_config_for(struct program *program, unsig
         .app = is_admin ? &admin_app : program->app,
         .context = is_admin ? (void *)program->board : program->app->context,
         .log = &program->log,
+        .access = is_admin ? NULL : access_of(program),
+        .tells_timing = !is_admin && options->server_timing != 0,
         .connections = is_admin ? &program->admin_connections : &program->connections,
         .slot = &program->board->slots[slot],
         .limits = limits_of(options),
@@ -193,6 +205,7 @@ static void run_worker(void *context, unsigned slot, const struct worker_files *
     if (!sandbox_die_with_parent(program->master_pid))
         _exit(WORKER_FAILED);
     set_title(slot);
+    program->log.pid = program->access_log.pid = getpid();
     if (slot != SCOREBOARD_ADMIN)
         sandbox_die_before_parent();
     /* A Ctrl-C at a terminal goes to the whole process group: it is the master's to pass on. */
@@ -368,6 +381,7 @@ static int create_shared_memory(struct program *program)
         program->board->master.has_acceptor = program->options.queue_limit > 0;
         program->connections.slot = CONNECTIONS_MASTER;
         program->admin_connections.slot = CONNECTIONS_MASTER;
+        program->log.floods = program->access_log.floods = program->board->floods;
         return 0;
     }
     log_error(&program->log, "cannot get memory to share with the workers: %s; free some", strerror(errno));
@@ -481,6 +495,7 @@ static enum exit_status run_master(struct program *program)
                  .run = run_worker,
                  .run_context = program},
         .log = &program->log,
+        .access_log = &program->access_log,
         .notify = &program->notify,
         .listeners = program->listeners,
         .listener_count = program->listener_count,
@@ -506,6 +521,8 @@ static enum exit_status run_pool(struct program *program)
 {
     enum exit_status status;
     program->master_pid = getpid();
+    /* Whoever reads the log may leave. */
+    signal(SIGPIPE, SIG_IGN);
     master_block_signals(&program->original_mask);
     notify_open(&program->notify, &program->log);
     if (prepare_pool(program) != 0)
@@ -712,6 +729,112 @@ static enum exit_status run_probe(struct program *program)
     return status;
 }
 
+/* Opens one of the logs; says on the terminal why that fails. */
+static int open_log(const struct program *program, struct log *log, const char *target, const struct log *terminal)
+{
+    struct log opened;
+    if (log_open(&opened, target) != 0) {
+        int error = errno;
+        log_error(terminal, "cannot open the log %s: %s; %s", target, strerror(error),
+                  strcmp(target, "syslog") == 0 ? "is a syslog daemon running, with its socket at /dev/log?"
+                                                : "create its folder, or name a file that may be written");
+        errno = error;
+        return -1;
+    }
+    /* What a CGI program says goes to its web server's log. */
+    enum log_format format = (enum log_format)program->options.log_format;
+    log_set_format(&opened, format == LOG_FORMAT_AUTO && is_cgi_request() ? LOG_FORMAT_TEXT : format);
+    *log = opened;
+    return 0;
+}
+
+static int open_logs(struct program *program, const struct log *terminal)
+{
+    const struct options *options = &program->options;
+    if (open_log(program, &program->log, options->log, terminal) != 0)
+        return -1;
+    if (options->access_log != NULL && open_log(program, &program->access_log, options->access_log, terminal) != 0)
+        return -1;
+    program->access = (struct access_config){
+        .log = options->access_log != NULL ? &program->access_log : NULL,
+        .sample = (uint32_t)options->access_log_sample,
+        .slow_log = options->access_log != NULL ? &program->access_log : &program->log,
+        .slow_ns = ms_to_ns(options->slow_time_ms),
+    };
+    return 0;
+}
+
+#define ADMIN_LISTEN_OTHERWISE "unix:/run/fibcgi/admin.sock"
+
+/* The pools that a command is about. Returns how many. */
+static unsigned find_pools(const struct options *options, const char *pools[static OPTIONS_POOLS_MAX])
+{
+    for (unsigned i = 0; i < options->pool_count; i++)
+        pools[i] = options->pools[i];
+    if (options->pool_count > 0)
+        return options->pool_count;
+    pools[0] = options->admin_listen != NULL ? options->admin_listen : ADMIN_LISTEN_OTHERWISE;
+    return 1;
+}
+
+static int check_pools(const struct program *program, const char *const *pools, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        bool is_url = strncmp(pools[i], "http://", strlen("http://")) == 0;
+        const char *wrong = is_url ? NULL : listener_check_address(pools[i]);
+        if (wrong == NULL && strlen(pools[i]) < REPORT_ADDRESS_MAX)
+            continue;
+        log_error(&program->log, "\"%s\" is no pool's address: %s; or give http://ADDRESS:PORT", pools[i],
+                  wrong != NULL ? wrong : "it is too long");
+        return -1;
+    }
+    return 0;
+}
+
+static enum report_health print_status(const struct program *program, const char *pool)
+{
+    struct report report;
+    char *answer = NULL;
+    if (report_ask(&report, pool, (unsigned)program->options.read_timeout_ms, &answer) != 0) {
+        report_print_none(pool, errno, program->options.json, stdout);
+        return REPORT_OUT;
+    }
+    if (program->options.json)
+        fputs(answer, stdout);
+    else
+        report_print(&report, pool, stdout);
+    free(answer);
+    return report_health(&report);
+}
+
+static enum exit_status run_status(const struct program *program)
+{
+    const char *pools[OPTIONS_POOLS_MAX];
+    unsigned count = find_pools(&program->options, pools);
+    enum report_health worst = REPORT_FINE;
+    if (check_pools(program, pools, count) != 0)
+        return EXIT_USAGE;
+    for (unsigned i = 0; i < count; i++) {
+        enum report_health health = print_status(program, pools[i]);
+        worst = health > worst ? health : worst;
+    }
+    return (enum exit_status)worst;
+}
+
+static enum exit_status run_top(const struct program *program)
+{
+    const char *pools[OPTIONS_POOLS_MAX];
+    unsigned count = find_pools(&program->options, pools);
+    int signal_number = 0;
+    if (check_pools(program, pools, count) != 0)
+        return EXIT_USAGE;
+    if (top_run(pools, count, (unsigned)program->options.read_timeout_ms, &signal_number) != 0) {
+        log_error(&program->log, "fibcgi top needs a terminal: %s; fibcgi status says the same once", strerror(errno));
+        return EXIT_USAGE;
+    }
+    return signal_number != 0 ? (enum exit_status)(128 + signal_number) : EXIT_DONE;
+}
+
 static enum exit_status run(struct program *program)
 {
     const struct log terminal = program->log;
@@ -725,17 +848,17 @@ static enum exit_status run(struct program *program)
         return EXIT_DONE;
     case ACTION_TEST:
         return test_configuration(program);
+    case ACTION_STATUS:
+        return run_status(program);
+    case ACTION_TOP:
+        return run_top(program);
     case ACTION_RUN:
         break;
     }
     if (program->options.probe != NULL)
         return run_probe(program);
-    if (log_open(&program->log, program->options.log) != 0) {
-        int error = errno;
-        log_error(&program->log, "cannot open the log %s: %s; create its folder, or name a file that may be written",
-                  program->options.log, strerror(error));
-        return status_for(error);
-    }
+    if (open_logs(program, &terminal) != 0)
+        return status_for(errno);
     int passed = activation_read(&program->activation, &program->log);
     enum options_mode mode = find_mode(program);
     if (passed != 0 || (mode != MODE_CGI && (check_configuration(program) != 0 || check_activation(program) != 0)))
@@ -763,7 +886,7 @@ int server_main(int argc, char **argv, const struct app *app)
     static struct program program;
     char error[OPTIONS_ERROR_MAX];
     program.app = app;
-    program.admin_listener.fd = program.http_listener.fd = -1;
+    program.admin_listener.fd = program.http_listener.fd = program.access_log.fd = -1;
     open_standard_descriptors();
     log_open(&program.log, NULL);
     program.log.bare = true;

@@ -145,8 +145,8 @@ static enum slot_order order_of(const struct worker *worker)
 /* Mostly there is no descriptor left; a pause gives others the time to close some. */
 static void pause_accepting(struct worker *worker, int error)
 {
-    if (exchange_may_warn(&worker->exchange))
-        log_error(worker->config->exchange.log, "cannot accept a connection: %s; trying again", strerror(error));
+    static const struct log_event event = {.level = LOG_LEVEL_ERROR, .kind = LOG_ACCEPT};
+    log_event(worker->config->exchange.log, &event, "cannot accept a connection: %s; trying again", strerror(error));
     poll(NULL, 0, ACCEPT_PAUSE_MS);
 }
 
@@ -311,15 +311,24 @@ static int choose(struct worker *worker, const struct epoll_event *ready, unsign
     return chosen;
 }
 
-/* Gives up the peers whose time is over, but for those that the master gives up in a pool. Returns for how long there may be
- * nothing to do, at most timeout_ms; -1: no matter how long. */
+/* What the master does in a pool: gives up the peers whose time is over, and tells what the log has left out. */
+static int sweep_alone(struct worker *worker, int timeout_ms)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t next_ns = log_tell_left_out(worker->config->exchange.log, now_ns);
+    if (connections_left(worker->connections) > 0) {
+        connections_sweep(worker->connections, now_ns);
+        return SWEEP_STEP_MS;
+    }
+    return next_ns != UINT64_MAX ? clock_ms_until(next_ns, now_ns) : timeout_ms;
+}
+
+/* Does what is due. Returns for how long there may be nothing to do, at most timeout_ms; -1: no matter how long. */
 static int sweep(struct worker *worker, int timeout_ms)
 {
     const struct worker_config *config = worker->config;
-    if (config->is_alone && connections_left(worker->connections) > 0) {
-        connections_sweep(worker->connections, clock_now_ns());
-        return SWEEP_STEP_MS;
-    }
+    if (config->is_alone)
+        return sweep_alone(worker, timeout_ms);
     if (config->httpd == NULL)
         return timeout_ms;
     uint64_t now_ns = clock_now_ns();

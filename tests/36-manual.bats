@@ -168,6 +168,27 @@ leave_bash() {
     offers '--socket-group=www-data '
     complete 'fibcgi --probe /hea'
     offers '--probe /healthz '
+    complete 'fibcgi --log-format js'
+    offers '--log-format json '
+    complete 'fibcgi --access-log sys'
+    offers '--access-log syslog '
+    leave_bash
+}
+
+@test "bash completes the commands, and addresses behind them" {
+    start_bash
+    complete 'fibcgi stat'
+    offers 'fibcgi status '
+    complete 'fibcgi to'
+    offers 'fibcgi top '
+    complete 'fibcgi status --js'
+    offers 'status --json '
+    complete 'fibcgi top un'
+    offers 'top unix:/'
+    complete "fibcgi status unix:/a unix:$BATS_TEST_TMPDIR/some-fol"
+    offers '/some-folder/'
+    complete 'fibcgi --workers auto stat'
+    offers_not status
     leave_bash
 }
 

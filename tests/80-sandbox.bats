@@ -203,7 +203,7 @@ is_off_by_itself() { log_has 'info the sandbox is off: this is a build with Addr
     local part
     SOCKET=$BATS_TEST_TMPDIR/fib.sock
     for part in seccomp landlock; do
-        run "$WITHOUT" "$part" -- "$FIBCGI" --listen "unix:$SOCKET" --sandbox on
+        run "$WITHOUT" "$part" -- "$FIBCGI" --listen "unix:$SOCKET" --sandbox on --log-format text
         [ "$status" -eq 100 ]
         grep -qiE "error --sandbox=on: .*$part.*: Function not implemented; .*--sandbox=auto" <<<"$output"
         [ ! -e "$SOCKET" ]

@@ -7,6 +7,7 @@
 #include "confine.h"
 #include "fib.h"
 #include "fuzz.h"
+#include "log.h"
 #include "options.h"
 #include "scoreboard.h"
 
@@ -54,6 +55,9 @@ static void check_texts(const struct command *command, const struct options *opt
     check_text(command, options->user);
     check_text(command, options->group);
     check_text(command, options->log);
+    check_text(command, options->access_log);
+    for (unsigned i = 0; i < options->pool_count; i++)
+        assert(options->pools[i] >= command->start && options->pools[i] < command->end);
     check_text(command, options->probe);
 }
 
@@ -64,7 +68,12 @@ static void check_number(long long value, long long min, long long max)
 
 static void check_numbers(const struct options *options)
 {
-    check_number(options->action, ACTION_RUN, ACTION_TEST);
+    check_number(options->action, ACTION_RUN, ACTION_TOP);
+    check_number(options->pool_count, 0, OPTIONS_POOLS_MAX);
+    check_number(options->log_format, LOG_FORMAT_AUTO, LOG_FORMAT_JSON);
+    check_number(options->access_log_sample, 1, 1000000);
+    check_number(options->slow_time_ms, 0, DAY_MS);
+    check_number(options->server_timing, 0, 1);
     check_number(options->mode, MODE_AUTO, MODE_POOL);
     check_number(options->socket_mode, 0, 0777);
     check_number(options->backlog, 1, 65535);
@@ -102,7 +111,7 @@ static bool names_something(const struct command *command, const char *error)
         if (strncmp(error, command->environment[i], length) == 0 && error[length] == ':')
             return true;
     }
-    if (is_about_letter(error))
+    if (is_about_letter(error) || strstr(error, " addresses are more than the ") != NULL)
         return true;
     for (int i = 1; i < command->count; i++) {
         char word[65];

@@ -68,6 +68,10 @@ static const struct number_option {
      "a whole number from 0 to 65536"},
     {"--memory-limit", "FIBCGI_MEMORY_LIMIT", FIELD(memory_limit_bytes), 0, "4M", "64G", "4194303", "65537M", 4194304,
      68719476736, "a size from 4M to 65536M, such as 64K or 1M"},
+    {"--access-log-sample", "FIBCGI_ACCESS_LOG_SAMPLE", FIELD(access_log_sample), 1, "1", "1000000", "0", "1000001", 1,
+     1000000, "a whole number from 1 to 1000000"},
+    {"--slow-time", "FIBCGI_SLOW_TIME", FIELD(slow_time_ms), 0, "1ms", "24h", "0", "25h", 1, 86400000,
+     "a time from 1ms to 24h, such as 500ms, 30s or 2m"},
     {"--app-limit", "FIBCGI_APP_LIMIT", OF_APP(0), 30, "0", "93", "-1", "94", 0, 93, "a whole number from 0 to 93"},
     {"--app-level", "FIBCGI_APP_LEVEL", OF_APP(1), 7, "7", "5000000000", "6", "5000000001", 7, 5000000000,
      "a whole number from 7 to 5000000000"},
@@ -86,6 +90,7 @@ static const struct text_option {
     {"--user", "FIBCGI_USER", FIELD(user)},
     {"--group", "FIBCGI_GROUP", FIELD(group)},
     {"--log", "FIBCGI_LOG", FIELD(log)},
+    {"--access-log", "FIBCGI_POOL_ACCESS_LOG", FIELD(access_log)},
     {"--probe", "FIBCGI_PROBE", FIELD(probe)},
     {"--expect", "FIBCGI_EXPECT", FIELD(expect)},
 };
@@ -98,6 +103,8 @@ static int clear_environment(void **state)
     (void)state;
     unsetenv("FIBCGI_MODE");
     unsetenv("FIBCGI_SANDBOX");
+    unsetenv("FIBCGI_LOG_FORMAT");
+    unsetenv("FIBCGI_SERVER_TIMING");
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         unsetenv(numbers[i].variable);
     for (size_t i = 0; i < COUNT_OF(texts); i++)
@@ -279,6 +286,68 @@ static void what_is_asked_for_comes_back_as_the_action(void **state)
         assert_int_equal(parse(cases[i].flag, NULL, NULL), 0);
         assert_int_equal(options.action, cases[i].action);
     }
+}
+
+/* Commands. */
+
+static void a_command_in_the_first_place_takes_addresses(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("status", "unix:/a", "tcp:192.0.2.1:9"), 0);
+    assert_int_equal(options.action, ACTION_STATUS);
+    assert_false(options.json);
+    assert_int_equal(options.pool_count, 2);
+    assert_string_equal(options.pools[0], "unix:/a");
+    assert_string_equal(options.pools[1], "tcp:192.0.2.1:9");
+    assert_int_equal(parse("top", NULL, NULL), 0);
+    assert_int_equal(options.action, ACTION_TOP);
+    assert_int_equal(options.pool_count, 0);
+}
+
+static void flags_may_stand_before_and_behind_a_commands_addresses(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("status", "--json", "unix:/a"), 0);
+    assert_true(options.json);
+    assert_string_equal(options.pools[0], "unix:/a");
+    assert_int_equal(parse("status", "unix:/a", "--json"), 0);
+    assert_true(options.json);
+    assert_string_equal(options.pools[0], "unix:/a");
+    assert_int_equal(parse("top", "--help", NULL), 0);
+    assert_int_equal(options.action, ACTION_HELP);
+}
+
+static void words_that_are_no_command_and_flags_without_theirs_are_refused(void **state)
+{
+    (void)state;
+    expect_error(parse("--backlog=3", "status", NULL), "\"status\" is left over", "--help");
+    expect_error(parse("statuses", NULL, NULL), "\"statuses\" is left over", "--help");
+    expect_error(parse("--json", NULL, NULL), "--json is for fibcgi status only", "--help");
+    expect_error(parse("top", "--json", NULL), "--json is for fibcgi status only", "--help");
+    expect_error(parse("status", "--json=yes", NULL), "--json=yes: this option takes no value", "--help");
+}
+
+static void more_pools_than_fit_are_refused(void **state)
+{
+    (void)state;
+    char program[] = "fibcgi", command[] = "status", pool[] = "unix:/a";
+    char *argv[OPTIONS_POOLS_MAX + 4] = {program, command};
+    for (size_t i = 2; i < COUNT_OF(argv) - 1; i++)
+        argv[i] = pool;
+    assert_int_equal(options_parse(&options, &app, OPTIONS_POOLS_MAX + 2, argv, error), 0);
+    assert_int_equal(options.pool_count, OPTIONS_POOLS_MAX);
+    expect_error(options_parse(&options, &app, OPTIONS_POOLS_MAX + 3, argv, error), "17 addresses", "give fewer");
+}
+
+static void the_logs_format_is_one_of_three_words(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"auto", "text", "json"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        assert_int_equal(parse("--log-format", names[i], NULL), 0);
+        assert_int_equal(options.log_format, (long long)i);
+    }
+    expect_error(parse("--log-format", "xml", NULL), "--log-format", "auto, text or json");
 }
 
 /* Bounds and forms. */
@@ -573,8 +642,8 @@ static void help_lists_no_option_that_these_tests_do_not_know(void **state)
     for (const char *at = strstr(help, "; variable "); at != NULL; at = strstr(at + 1, "; variable "))
         listed++;
     free(help);
-    /* And --mode, --sandbox and --watch-clients. */
-    assert_int_equal(listed, 3 + COUNT_OF(numbers) + COUNT_OF(texts));
+    /* And --mode, --sandbox, --watch-clients, --log-format and --server-timing. */
+    assert_int_equal(listed, 5 + COUNT_OF(numbers) + COUNT_OF(texts));
 }
 
 static void help_names_the_application_and_lists_its_options_last(void **state)
@@ -642,6 +711,11 @@ int main(void)
         CLEARED(a_value_may_follow_an_equals_sign_or_come_next),
         CLEARED(parsing_twice_starts_afresh),
         CLEARED(what_is_asked_for_comes_back_as_the_action),
+        CLEARED(a_command_in_the_first_place_takes_addresses),
+        CLEARED(flags_may_stand_before_and_behind_a_commands_addresses),
+        CLEARED(words_that_are_no_command_and_flags_without_theirs_are_refused),
+        CLEARED(more_pools_than_fit_are_refused),
+        CLEARED(the_logs_format_is_one_of_three_words),
         CLEARED(every_bound_is_allowed_itself),
         CLEARED(one_step_beyond_a_bound_is_an_error_that_names_flag_and_bounds),
         CLEARED(an_error_in_a_variable_names_the_variable_and_the_bounds),
