@@ -148,7 +148,7 @@ static int read_named_key(void)
             break;
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
             if (strcmp(bytes, keys[i].bytes) == 0)
-                return keys[i].key;
+                return (int)keys[i].key;
         }
     }
     return TERMINAL_NOTHING;
