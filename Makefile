@@ -9,6 +9,7 @@
 # make chaos      faults of all kinds under load, SECONDS=60 of them, SEED=… as in an earlier run
 # make soak       a million requests (REQUESTS=…) with workers being killed: nothing lost, nothing grows
 # make report     a page, docs/benchmark.md and README's summary from what make loadtest and make bench measured (RESULTS=…)
+# make watching   how long the admin pages take while 1,000 connections wait
 # make overload   10,000 connections under a small CPU quota; make goodput: clients that give up and come again
 # make fuzz       feed odd bytes to what reads foreign bytes, SECONDS=30 for each target; make fuzz-replay: the seeds only
 # make example    build examples/echo.c, an application of one file, and serve it as make run does
@@ -44,7 +45,7 @@ LDFLAGS ?= -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -MMD -MP
 
 SOURCES := $(wildcard fcgi/*.c)
-OBJECTS := $(SOURCES:fcgi/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/filter.o
+OBJECTS := $(SOURCES:fcgi/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/filter.o $(BUILD)/obj/page.o
 LIBRARY := $(BUILD)/libfibcgi.a
 FIXTURES := $(patsubst %,$(BUILD)/fixtures/%,jailbreak without)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -91,9 +92,15 @@ $(BUILD)/filter/filter.c: $(BUILD)/filter/generate
 $(BUILD)/filter/generate: fcgi/filter/generate.c fcgi/filter.h fcgi/app.h Makefile | $(BUILD)/filter
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -lseccomp
 
+# The status page and the hashes of what it runs.
+$(BUILD)/obj/page.o: $(BUILD)/web/page.c fcgi/page.h | $(BUILD)/obj
+	$(CC) $(ALL_CFLAGS) -Ifcgi -c -o $@ $<
+$(BUILD)/web/page.c: fcgi/web/embed $(wildcard fcgi/web/status.*) | $(BUILD)/web
+	$< >$@
+
 -include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/fixture-application.d $(BUILD)/fixtures/*.d $(BUILD)/unit/*.d)
 
-$(BUILD)/obj $(BUILD)/unit $(BUILD)/profile $(BUILD)/filter $(BUILD)/fixtures:
+$(BUILD)/obj $(BUILD)/unit $(BUILD)/profile $(BUILD)/filter $(BUILD)/fixtures $(BUILD)/web:
 	mkdir -p $@
 
 # A unit test is linked with every module but main.
@@ -144,7 +151,7 @@ $(BUILD)/ceiling: loadtest/ceiling.c $(BUILD)/obj/fib.o $(BUILD)/obj/clock.o
 $(BUILD)/fail.so: tests/fixtures/fail.c Makefile | $(BUILD)/obj
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-.PHONY: chaos soak overload goodput costs
+.PHONY: chaos soak overload goodput costs watching
 # SECONDS has another default for fuzzing.
 chaos: need-test
 	@$(MAKE) --no-print-directory -s all $(BUILD)/fail.so
@@ -154,6 +161,10 @@ chaos: need-test
 costs: need-test
 	@$(MAKE) --no-print-directory -s all
 	@loadtest/costs $(BUILD)/fibcgi $(COSTS)
+
+watching: need-test
+	@$(MAKE) --no-print-directory -s all
+	@loadtest/watching $(BUILD)/fibcgi
 
 REQUESTS ?= 1000000
 soak: need-test
@@ -180,8 +191,8 @@ SECONDS      ?= 30
 FUZZ_CC      := clang
 FUZZ_FLAGS   := -std=c17 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                 -fno-omit-frame-pointer -MMD -MP -Ifcgi $(FUZZ_EXTRA)
-FUZZ_MODULES := access app cgroup client clock compute connections diag document exchange fib http inbox line listener log options \
-                outbox probe record report request sandbox scoreboard trace
+FUZZ_MODULES := access app cgroup client clock compute connections diag document events exchange fib histogram history http inbox \
+                line listener log options outbox probe record report request sandbox scoreboard trace
 FUZZ_OBJECTS := $(FUZZ_MODULES:%=$(BUILD)/fuzz/obj/%.o)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -383,3 +394,6 @@ loadtest loadtest-quick: need-loadtest
 bench: need-loadtest
 	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling peers
 	@loadtest/bench $(BUILD)/fibcgi $(BENCH)
+
+# What Prometheus makes of the metrics.
+PACKAGES_TEST += prometheus

@@ -100,7 +100,7 @@ int app_add_header(struct app_response *response, const char *name, const char *
     return 0;
 }
 
-static void write_json_string(struct app_response *response, const char *text)
+void app_write_json_string(struct app_response *response, const char *text)
 {
     app_write(response, "\"", 1);
     for (; *text != '\0'; text++) {
@@ -123,7 +123,7 @@ void app_problem(struct app_response *response, int status, const char *detail, 
     app_printf(response,
                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", app_status_title(status),
                status);
-    write_json_string(response, detail);
+    app_write_json_string(response, detail);
     app_printf(response, "%s}\n", extra);
 }
 

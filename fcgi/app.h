@@ -77,6 +77,9 @@ void app_response_free(struct app_response *response);
 void app_write(struct app_response *response, const void *bytes, size_t length);
 void app_printf(struct app_response *response, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Appends a text as a JSON string, in quotes. */
+void app_write_json_string(struct app_response *response, const char *text);
+
 /* Adds one header line. Returns 0, or -1 with errno EINVAL (a control character in it) or ENOSPC. */
 int app_add_header(struct app_response *response, const char *name, const char *value);
 

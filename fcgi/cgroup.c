@@ -184,38 +184,89 @@ static const char *group_below_mount(const struct tree *tree)
     return "";
 }
 
-static int64_t smaller(int64_t a, int64_t b)
+/* A line that is looked for in a file of words and numbers: "nr_periods 12", "some avg10=0.00 … total=1234". */
+struct entry {
+    const char *key;
+    uint64_t *number;
+    bool is_found;
+};
+
+static void read_entry(const char *line, struct entry *entry)
 {
-    if (a == CGROUP_NO_LIMIT || b == CGROUP_NO_LIMIT)
-        return a == CGROUP_NO_LIMIT ? b : a;
-    return a < b ? a : b;
+    size_t length = strlen(entry->key);
+    if (strncmp(line, entry->key, length) != 0 || line[length] != ' ')
+        return;
+    const char *total = strstr(line, "total=");
+    *entry->number = strtoull(total != NULL ? total + strlen("total=") : line + length, NULL, 10);
+    entry->is_found = true;
+}
+
+static void read_entries(const char *root, const char *directory, const char *name, struct entry *entries, size_t count)
+{
+    char path[2 * PATH_MAX], line[256];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    FILE *file = open_below(root, path);
+    if (file == NULL)
+        return;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        for (size_t i = 0; i < count; i++)
+            read_entry(line, &entries[i]);
+    }
+    fclose(file);
+}
+
+static void read_throttling(const char *root, const char *directory, struct cgroup_cpu *cpu)
+{
+    uint64_t throttled_ns = 0;
+    struct entry entries[] = {{"nr_periods", &cpu->periods, false},
+                              {"nr_throttled", &cpu->throttled_periods, false},
+                              {"throttled_usec", &cpu->throttled_us, false},
+                              {"throttled_time", &throttled_ns, false}};
+    read_entries(root, directory, "cpu.stat", entries, sizeof(entries) / sizeof(entries[0]));
+    cpu->has_throttling = entries[0].is_found && entries[1].is_found;
+    /* v1 has nanoseconds. */
+    if (entries[3].is_found)
+        cpu->throttled_us = throttled_ns / 1000;
+}
+
+static void read_pressure(const char *root, const char *directory, struct cgroup_cpu *cpu)
+{
+    struct entry of_cpu[] = {{"some", &cpu->cpu_waiting_us, false}};
+    struct entry of_memory[] = {{"some", &cpu->memory_waiting_us, false}, {"full", &cpu->memory_stalled_us, false}};
+    read_entries(root, directory, "cpu.pressure", of_cpu, 1);
+    read_entries(root, directory, "memory.pressure", of_memory, 2);
+    cpu->has_pressure = of_cpu[0].is_found;
 }
 
 /* A limit on any group above holds too, so walk from the own group up to the mount point. */
-static int64_t smallest_in(const char *root, struct tree *tree)
+static void read_tree(const char *root, const struct tree *tree, struct cgroup_cpu *cpu)
 {
     char directory[2 * PATH_MAX];
-    int64_t limit = CGROUP_NO_LIMIT;
     snprintf(directory, sizeof(directory), "%s%s", tree->mount_point, group_below_mount(tree));
     size_t top = strlen(tree->mount_point);
+    if (tree->v2)
+        read_pressure(root, directory, cpu);
     for (;;) {
-        limit = smaller(limit, tree->v2 ? read_v2(root, directory) : read_v1(root, directory));
+        int64_t limit = tree->v2 ? read_v2(root, directory) : read_v1(root, directory);
+        if (limit != CGROUP_NO_LIMIT && (cpu->limit_millicpu == CGROUP_NO_LIMIT || limit < cpu->limit_millicpu)) {
+            cpu->limit_millicpu = limit;
+            read_throttling(root, directory, cpu);
+        }
         char *slash = strrchr(directory, '/');
         if (strlen(directory) <= top || slash == NULL)
-            return limit;
+            return;
         *slash = '\0';
     }
 }
 
-int64_t cgroup_cpu_limit_millicpu(const char *root)
+void cgroup_read_cpu(const char *root, struct cgroup_cpu *cpu)
 {
-    int64_t limit = CGROUP_NO_LIMIT;
+    *cpu = (struct cgroup_cpu){.limit_millicpu = CGROUP_NO_LIMIT};
     for (int v2 = 0; v2 < 2; v2++) {
         struct tree tree = {.v2 = v2 != 0};
         if (find_mount(root, &tree) && find_group(root, &tree))
-            limit = smaller(limit, smallest_in(root, &tree));
+            read_tree(root, &tree, cpu);
     }
-    return limit;
 }
 
 unsigned cgroup_cpus_allowed(void)

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define CLOCK_NS_PER_US 1000ULL
 #define CLOCK_NS_PER_MS 1000000ULL
@@ -15,8 +16,11 @@ uint64_t clock_now_ns(void);
 /* Milliseconds from now_ns until deadline_ns, rounded up: 0 when it has passed, at most INT_MAX (what poll takes). */
 int clock_ms_until(uint64_t deadline_ns, uint64_t now_ns);
 
-/* Seconds since 1970, for start times in metrics. */
-double clock_wall_seconds(void);
+/* Milliseconds since 1970, for what people and programs elsewhere are told. */
+uint64_t clock_wall_ms(void);
+
+/* The CPU time that a process has used, of which only the pid needs to be known (0: this one); 0 where there is none. */
+uint64_t clock_cpu_ns(pid_t pid);
 
 #define CLOCK_STAMP_SIZE 32
 /* Writes so many seconds since 1970 (years up to 9999) and ms, 0 to 999, as RFC 3339 in UTC: 24 characters and a NUL. */

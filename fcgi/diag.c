@@ -5,6 +5,7 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -27,6 +28,11 @@ struct question {
     struct inet_diag_req_v2 what;
 };
 
+struct unix_question {
+    struct nlmsghdr header;
+    struct unix_diag_req what;
+};
+
 union answer {
     struct nlmsghdr header;
     struct {
@@ -41,14 +47,19 @@ int diag_open(void)
     return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 }
 
-static struct question question_of(uint8_t family, uint16_t flags, uint32_t states)
+static uint32_t next_number(void)
 {
     static uint32_t asked;
+    return ++asked;
+}
+
+static struct question question_of(uint8_t family, uint16_t flags, uint32_t states)
+{
     return (struct question){
         .header = {.nlmsg_len = sizeof(struct question),
                    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                    .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags),
-                   .nlmsg_seq = ++asked},
+                   .nlmsg_seq = next_number()},
         .what = {.sdiag_family = family,
                  .sdiag_protocol = IPPROTO_TCP,
                  .idiag_states = states,
@@ -56,10 +67,29 @@ static struct question question_of(uint8_t family, uint16_t flags, uint32_t stat
     };
 }
 
-static int ask(int diag, const struct question *question)
+static int ask(int diag, const struct nlmsghdr *question)
 {
-    ssize_t sent = send(diag, question, sizeof(*question), MSG_DONTWAIT | MSG_NOSIGNAL);
-    return sent == (ssize_t)sizeof(*question) ? 0 : -1;
+    ssize_t sent = send(diag, question, question->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent == (ssize_t)question->nlmsg_len ? 0 : -1;
+}
+
+/* Reads the answer to a question about one socket. Returns its length, at least size; -1 with errno where there is none. */
+static ssize_t read_answer(int diag, const struct nlmsghdr *question, union answer *answer, size_t size)
+{
+    for (int i = 0; i < STALE_MAX; i++) {
+        ssize_t length = recv(diag, answer, sizeof(*answer), MSG_DONTWAIT);
+        if (length < 0)
+            return -1;
+        if (length < (ssize_t)sizeof(answer->header))
+            break;
+        if (answer->header.nlmsg_seq != question->nlmsg_seq)
+            continue;
+        if (answer->header.nlmsg_type == SOCK_DIAG_BY_FAMILY && length >= (ssize_t)size)
+            return length;
+        break;
+    }
+    errno = ENOENT;
+    return -1;
 }
 
 uint8_t diag_state(int diag, const struct diag_ends *ends)
@@ -71,17 +101,66 @@ uint8_t diag_state(int diag, const struct diag_ends *ends)
     id->idiag_dport = ends->remote_port;
     memcpy(id->idiag_src, ends->local_address, sizeof(id->idiag_src));
     memcpy(id->idiag_dst, ends->remote_address, sizeof(id->idiag_dst));
-    if (ask(diag, &question) != 0)
+    if (ask(diag, &question.header) != 0 || read_answer(diag, &question.header, &answer, sizeof(answer.found)) < 0)
         return 0;
-    for (int i = 0; i < STALE_MAX; i++) {
-        ssize_t length = recv(diag, &answer, sizeof(answer), MSG_DONTWAIT);
-        if (length < (ssize_t)sizeof(answer.header))
-            return 0;
-        if (answer.header.nlmsg_seq != question.header.nlmsg_seq)
+    return answer.found.socket.idiag_state;
+}
+
+/* NLA_ALIGN of linux/netlink.h is a signed number. */
+static size_t attribute_space(size_t length)
+{
+    return (length + NLA_ALIGNTO - 1) / NLA_ALIGNTO * NLA_ALIGNTO;
+}
+
+/* Finds the queue among the attributes behind what is known of a Unix socket. */
+static int find_queue(const union answer *answer, size_t length, struct diag_queue *queue)
+{
+    struct nlattr attribute;
+    struct unix_diag_rqlen lengths;
+    const size_t header = attribute_space(sizeof(attribute));
+    size_t at = NLMSG_SPACE(sizeof(struct unix_diag_msg));
+    for (; at + sizeof(attribute) <= length; at += attribute_space(attribute.nla_len)) {
+        memcpy(&attribute, answer->bytes + at, sizeof(attribute));
+        if (attribute.nla_len < sizeof(attribute) || attribute.nla_len > length - at)
+            break;
+        if (attribute.nla_type != UNIX_DIAG_RQLEN || attribute.nla_len < header + sizeof(lengths))
             continue;
-        bool is_found = answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY && length >= (ssize_t)sizeof(answer.found);
-        return is_found ? answer.found.socket.idiag_state : 0;
+        memcpy(&lengths, answer->bytes + at + header, sizeof(lengths));
+        *queue = (struct diag_queue){lengths.udiag_rqueue, lengths.udiag_wqueue};
+        return 0;
     }
+    errno = EPROTO;
+    return -1;
+}
+
+int diag_read_unix_queue(int diag, uint32_t inode, struct diag_queue *queue)
+{
+    union answer answer;
+    struct unix_question question = {
+        .header = {.nlmsg_len = sizeof(struct unix_question),
+                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                   .nlmsg_flags = NLM_F_REQUEST,
+                   .nlmsg_seq = next_number()},
+        .what = {.sdiag_family = AF_UNIX,
+                 .udiag_states = UINT32_MAX,
+                 .udiag_ino = inode,
+                 .udiag_show = UDIAG_SHOW_RQLEN,
+                 .udiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}},
+    };
+    if (ask(diag, &question.header) != 0)
+        return -1;
+    ssize_t length = read_answer(diag, &question.header, &answer, NLMSG_LENGTH(sizeof(struct unix_diag_msg)));
+    return length < 0 ? -1 : find_queue(&answer, (size_t)length, queue);
+}
+
+int diag_read_tcp_queue(int listener, struct diag_queue *queue)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
+    if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return -1;
+    /* What these two are for a listening socket. */
+    *queue = (struct diag_queue){info.tcpi_unacked, info.tcpi_sacked};
     return 0;
 }
 
@@ -146,7 +225,7 @@ static int count_in_family(int diag, uint8_t family, uint16_t port)
     /* Which the kernel compares before it writes anything. */
     question.what.id.idiag_sport = htons(port);
     struct list list = {.number = question.header.nlmsg_seq, .port = htons(port)};
-    if (ask(diag, &question) != 0)
+    if (ask(diag, &question.header) != 0)
         return -1;
     return read_list(diag, &list) == 0 ? list.count : -1;
 }

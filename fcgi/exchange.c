@@ -692,6 +692,15 @@ static void refuse_for_want_of_room(struct exchange *exchange, int connection, b
         turn_away(exchange, connection, verdict);
 }
 
+/* Its time in the pool's own queue is over, and that of its request begins. */
+static void count_wait(const struct exchange *exchange, int connection)
+{
+    struct connection *entry = entry_of(exchange, connection);
+    uint64_t now_ns = clock_now_ns();
+    times_add(&exchange->config->slot->waits, now_ns - atomic_load(&entry->began_ns), 1);
+    atomic_store(&entry->began_ns, now_ns);
+}
+
 static void resume(struct exchange *exchange, int connection)
 {
     enum connection_stage stage = connections_stage(exchange->config->connections, connection);
@@ -700,7 +709,7 @@ static void resume(struct exchange *exchange, int connection)
         proceed(exchange, connection, false);
         break;
     case STAGE_WAITING:
-        atomic_store(&entry_of(exchange, connection)->began_ns, clock_now_ns());
+        count_wait(exchange, connection);
         set_stage(exchange, connection, STAGE_RECEIVING);
         proceed(exchange, connection, true);
         break;

@@ -344,20 +344,28 @@ const char *http_variable(const struct http_request *request, const char *name)
     return find_variable(request, request->used, name);
 }
 
+/* Two of them would both have to be kept. */
+static bool has_policy(const struct app_response *response)
+{
+    return strstr(response->headers, "Content-Security-Policy: ") != NULL;
+}
+
 size_t http_write_head(const struct app_response *response, char head[static HTTP_ANSWER_HEAD_MAX])
 {
     char date[CLOCK_DATE_SIZE];
     clock_date(date);
-    int length = snprintf(head, HTTP_ANSWER_HEAD_MAX,
-                          "HTTP/1.1 %d %s\r\n"
-                          "Date: %s\r\n"
-                          "Connection: close\r\n"
-                          "Cache-Control: no-store\r\n"
-                          "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
-                          "Referrer-Policy: no-referrer\r\n"
-                          "X-Content-Type-Options: nosniff\r\n"
-                          "%s",
-                          response->status, app_status_title(response->status), date, response->headers);
+    int length =
+        snprintf(head, HTTP_ANSWER_HEAD_MAX,
+                 "HTTP/1.1 %d %s\r\n"
+                 "Date: %s\r\n"
+                 "Connection: close\r\n"
+                 "Cache-Control: no-store\r\n"
+                 "Referrer-Policy: no-referrer\r\n"
+                 "X-Content-Type-Options: nosniff\r\n"
+                 "%s%s",
+                 response->status, app_status_title(response->status), date,
+                 has_policy(response) ? "" : "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n",
+                 response->headers);
     size_t room = HTTP_ANSWER_HEAD_MAX - (size_t)length;
     /* With 204 there is no body that could have a length (RFC 9110 §8.6). */
     if (response->content_type != NULL && response->status != 204)

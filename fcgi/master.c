@@ -11,9 +11,9 @@
 #include "cgroup.h"
 #include "clock.h"
 #include "diag.h"
-#include "metrics.h"
+#include "queue.h"
+#include "sampler.h"
 
-#define LIMIT_INTERVAL_NS CLOCK_NS_PER_S
 /* The master learns nothing when a worker is up; it looks this often while somebody waits for that. */
 #define READY_STEP_NS (10 * CLOCK_NS_PER_MS)
 /* How often is looked whether the web server has left. */
@@ -24,9 +24,12 @@
 struct master {
     const struct master_config *config;
     struct pool pool;
+    struct queue queue;
+    struct sampler sampler;
+    struct cgroup_cpu cpu; /* at most a second old */
     int signals;
     int diag; /* -1: none */
-    uint64_t next_limit_ns;
+    uint64_t next_cpu_ns;
     uint64_t drain_deadline_ns; /* 0: no drain has been asked for */
     uint64_t next_front_ns;     /* when to look again whether the web server has left; 0: no drain waits for that */
     bool is_stopping;           /* every process has been killed */
@@ -53,24 +56,53 @@ static struct scoreboard_master *board_of(struct master *master)
     return &master->config->pool.board->master;
 }
 
+static struct events *events_of(struct master *master)
+{
+    return &master->config->pool.board->events;
+}
+
+static unsigned workers_for(const struct master *master)
+{
+    unsigned workers = master->config->fixed_workers;
+    if (workers == 0)
+        workers = cgroup_workers_for(master->cpu.limit_millicpu, cgroup_cpus_allowed());
+    return workers < SCOREBOARD_WORKERS_MAX ? workers : SCOREBOARD_WORKERS_MAX;
+}
+
+static void describe_workers(const struct master *master, unsigned workers, char *text, size_t size)
+{
+    int64_t limit = master->cpu.limit_millicpu;
+    if (master->config->fixed_workers != 0)
+        snprintf(text, size, "%u workers, as --workers says", workers);
+    else if (limit == CGROUP_NO_LIMIT)
+        snprintf(text, size, "%u workers: no CPU limit, %u CPUs to run on", workers, cgroup_cpus_allowed());
+    else
+        snprintf(text, size, "%u workers: the CPU limit is %" PRId64 "m", workers, limit);
+}
+
+static void note_limit(struct master *master)
+{
+    int64_t limit = master->cpu.limit_millicpu;
+    int64_t before = atomic_exchange(&board_of(master)->cpu_limit_millicpu, limit);
+    /* How it was at the start is told with the workers. */
+    if (before == limit || master->pool.wanted == 0)
+        return;
+    if (limit == CGROUP_NO_LIMIT)
+        events_note(events_of(master), EVENT_CPU_LIMIT, EVENT_INFO, "the CPU limit was taken away");
+    else
+        events_note(events_of(master), EVENT_CPU_LIMIT, EVENT_INFO, "the CPU limit is %" PRId64 "m now", limit);
+}
+
 static void follow_cpu_limit(struct master *master)
 {
-    struct scoreboard_master *board = board_of(master);
-    int64_t limit = cgroup_cpu_limit_millicpu("");
-    unsigned workers = master->config->fixed_workers;
-    atomic_store(&board->cpu_limit_millicpu, limit);
-    if (workers == 0)
-        workers = cgroup_workers_for(limit, cgroup_cpus_allowed());
-    if (workers > SCOREBOARD_WORKERS_MAX)
-        workers = SCOREBOARD_WORKERS_MAX;
+    char text[EVENT_TEXT_MAX];
+    unsigned workers = workers_for(master);
+    note_limit(master);
     if (workers == master->pool.wanted)
         return;
-    if (master->config->fixed_workers != 0)
-        log_info(master->config->log, "%u workers, as --workers says", workers);
-    else if (limit == CGROUP_NO_LIMIT)
-        log_info(master->config->log, "%u workers: no CPU limit, %u CPUs to run on", workers, cgroup_cpus_allowed());
-    else
-        log_info(master->config->log, "%u workers: the CPU limit is %" PRId64 "m", workers, limit);
+    describe_workers(master, workers, text, sizeof(text));
+    log_info(master->config->log, "%s", text);
+    events_note(events_of(master), EVENT_RESIZE, EVENT_INFO, "%s", text);
     pool_resize(&master->pool, workers);
 }
 
@@ -80,6 +112,7 @@ static void begin_drain(struct master *master, const char *why)
     log_info(master->config->log, "%s: draining, what is %s is answered%s", why,
              leaves_queue ? "running" : "queued and running",
              leaves_queue ? ", what is queued waits for the next pool on the socket" : "");
+    events_note(events_of(master), EVENT_DRAIN, EVENT_INFO, "%s: draining", why);
     master->next_front_ns = 0;
     for (unsigned i = 0; i < master->config->listener_count; i++)
         listener_stop_intake(&master->config->listeners[i]);
@@ -112,6 +145,8 @@ static void begin_leaving(struct master *master, const char *signal_name)
     log_info(master->config->log,
              "%s: /readyz says no; serving on until nobody listens on port %u and its connections have ended",
              signal_name, master->config->drain_after);
+    events_note(events_of(master), EVENT_DRAIN, EVENT_INFO, "%s: serving on until the web server has left",
+                signal_name);
     master->next_front_ns = now_ns + FRONT_STEP_NS;
 }
 
@@ -133,6 +168,7 @@ static uint64_t watch_front(struct master *master, uint64_t now_ns)
 static void stop_now(struct master *master, const char *why)
 {
     log_warning(master->config->log, "%s: stopping at once", why);
+    events_note(events_of(master), EVENT_STOP, EVENT_WARNING, "%s: stopping at once", why);
     master->was_cut_short = master->drain_deadline_ns != 0;
     master->is_stopping = true;
     master->next_front_ns = 0;
@@ -161,7 +197,7 @@ static void log_status(struct master *master)
     for (size_t i = 0; i < RESTART_CAUSES; i++)
         restarts += counter_read(&board->master.restarts[i]);
     log_info(master->config->log, "status: %s, %u of %u workers up, %" PRIu64 " requests, %" PRIu64 " restarts",
-             describe_phase(master), metrics_workers_up(board), master->pool.wanted, requests, restarts);
+             describe_phase(master), scoreboard_workers_up(board), master->pool.wanted, requests, restarts);
 }
 
 static void reopen_log(struct master *master)
@@ -199,6 +235,7 @@ static void handle_signal(struct master *master, uint32_t number)
         break;
     case SIGHUP:
         log_info(master->config->log, "SIGHUP: replacing the workers one by one");
+        events_note(events_of(master), EVENT_ROLL, EVENT_INFO, "SIGHUP: replacing the workers one by one");
         pool_roll(&master->pool);
         notify_reload(master->config->notify);
         break;
@@ -256,7 +293,7 @@ static uint64_t tell_manager(struct master *master, uint64_t now_ns)
     char status[NOTIFY_STATUS_MAX];
     if (notify->fd < 0)
         return UINT64_MAX;
-    unsigned up = metrics_workers_up(master->config->pool.board);
+    unsigned up = scoreboard_workers_up(master->config->pool.board);
     struct notify_news news = {.phase = phase_of(master, up), .status = status};
     news.time_ns = time_for(master, news.phase, now_ns);
     describe_status(master, news.phase, up, status, sizeof(status));
@@ -279,27 +316,48 @@ static void wait_for_signals(struct master *master, uint64_t until_ns)
         handle_signal(master, info.ssi_signo);
 }
 
-/* Follows the CPU limit while it serves, and ends a drain that takes too long. Returns when there may be something to do again. */
+/* Each second: follows the CPU limit while it serves, and writes down how things are. */
+static void keep_accounts(struct master *master, uint64_t now_ns)
+{
+    cgroup_read_cpu("", &master->cpu);
+    if (is_serving(master))
+        follow_cpu_limit(master);
+    master->next_cpu_ns = sampler_tick(&master->sampler, &master->cpu, now_ns);
+}
+
+/* Keeps the accounts, and ends a drain that takes too long. Returns when there may be something to do again. */
 static uint64_t keep_time(struct master *master, uint64_t now_ns)
 {
-    if (is_serving(master) && now_ns >= master->next_limit_ns) {
-        follow_cpu_limit(master);
-        master->next_limit_ns = now_ns + LIMIT_INTERVAL_NS;
-    }
+    if (now_ns >= master->next_cpu_ns)
+        keep_accounts(master, now_ns);
     if (master->drain_deadline_ns != 0 && now_ns >= master->drain_deadline_ns && !master->is_stopping)
         stop_now(master, "--drain-timeout has passed");
-    uint64_t next_ns = is_serving(master) ? master->next_limit_ns : UINT64_MAX;
-    return master->drain_deadline_ns > now_ns ? earlier(next_ns, master->drain_deadline_ns) : next_ns;
+    bool has_deadline = master->drain_deadline_ns > now_ns;
+    return has_deadline ? earlier(master->next_cpu_ns, master->drain_deadline_ns) : master->next_cpu_ns;
 }
 
 static uint64_t do_what_is_due(struct master *master)
 {
     uint64_t now_ns = clock_now_ns();
     uint64_t next_ns = keep_time(master, now_ns);
+    next_ns = earlier(next_ns, queue_tick(&master->queue, master->diag, now_ns));
     next_ns = earlier(next_ns, watch_front(master, now_ns));
     next_ns = earlier(next_ns, pool_tick(&master->pool, now_ns));
     next_ns = earlier(next_ns, log_tell_left_out(master->config->log, now_ns));
     return earlier(next_ns, tell_manager(master, now_ns));
+}
+
+/* What is open from the start needs no descriptor when they are short. */
+static void open_accounts(struct master *master)
+{
+    const struct master_config *config = master->config;
+    struct scoreboard *board = config->pool.board;
+    board->master.started_ms = clock_wall_ms();
+    master->diag = diag_open();
+    cgroup_read_cpu("", &master->cpu);
+    queue_init(&master->queue, board, config->listeners, config->listener_count);
+    sampler_init(&master->sampler, board, &master->queue, &master->cpu, clock_now_ns());
+    events_note(&board->events, EVENT_POOL_STARTED, EVENT_INFO, "the pool has started, pid %d", getpid());
 }
 
 enum master_end master_run(const struct master_config *config)
@@ -310,11 +368,11 @@ enum master_end master_run(const struct master_config *config)
     master.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (master.signals < 0)
         return MASTER_FAILED;
-    /* Said now what will be missed then; and what is open now needs no descriptor then. */
+    open_accounts(&master);
+    /* Said now what will be missed then. */
     if (config->drain_after != 0)
         count_front(&master);
     pool_init(&master.pool, &config->pool);
-    board_of(&master)->started_at = clock_wall_seconds();
     uint64_t next_ns = do_what_is_due(&master);
     atomic_store(&board_of(&master)->phase, PHASE_SERVING);
     while (!pool_is_empty(&master.pool)) {

@@ -1,19 +1,19 @@
-/* metrics: the scoreboard as Prometheus text and as JSON. */
+/* metrics: the scoreboard as Prometheus reads it. */
 #ifndef FIBCGI_METRICS_H
 #define FIBCGI_METRICS_H
 
 #include "app.h"
 #include "scoreboard.h"
 
-/* Content type of metrics_prometheus: the text exposition format, version 0.0.4. */
-#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+enum metrics_format {
+    METRICS_TEXT,        /* the text exposition format, version 0.0.4 */
+    METRICS_OPENMETRICS, /* OpenMetrics 1.0: the names of the types differ, and the end is marked */
+};
 
-/* Append the whole scoreboard to out's body. Counters are read one after the other while workers count on:
- * each is right, their sums may differ by the requests of that moment. */
-void metrics_prometheus(const struct scoreboard *board, struct app_response *out);
-void metrics_json(const struct scoreboard *board, uint64_t now_ns, struct app_response *out);
+/* What a client that sent this Accept field is to get; NULL: it sent none. */
+enum metrics_format metrics_format_for(const char *accept);
 
-/* Workers that can take a request: those that have started and have not left. */
-unsigned metrics_workers_up(const struct scoreboard *board);
+/* Writes the whole scoreboard as the response's body, and its content type. */
+void metrics_write(const struct scoreboard *board, enum metrics_format format, struct app_response *out);
 
 #endif

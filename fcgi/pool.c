@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "watch.h"
 
 #define LONGEST_SLEEP_NS CLOCK_NS_PER_S
 /* How often a worker that was just started is looked at until it is up, while a roll waits for it. */
@@ -33,6 +35,7 @@ static const struct log_event loss = {.level = LOG_LEVEL_WARNING, .kind = LOG_DE
 
 struct death {
     enum restart_cause cause;
+    unsigned detail;  /* the signal or the exit status */
     bool was_serving; /* a request was with the application: that is what it died of, not of its start */
     char how[64];
 };
@@ -181,7 +184,14 @@ static void put_off_start(struct pool *pool, unsigned slot, int error, uint64_t 
     static const struct log_event event = {.level = LOG_LEVEL_ERROR, .kind = LOG_START};
     struct pool_worker *worker = &pool->workers[slot];
     char name[24];
-    log_event(pool->config.log, &event, "cannot start %s: %s; trying again", name_of(slot, name), strerror(error));
+    const char *who = name_of(slot, name);
+    log_event(pool->config.log, &event, "cannot start %s: %s; trying again", who, strerror(error));
+    /* The page has room for few of them. */
+    if (pool->warned_ns == 0 || now_ns - pool->warned_ns >= CLOCK_NS_PER_S) {
+        events_note(&pool->config.board->events, EVENT_WORKER_FAILED, EVENT_ERROR, "cannot start %s: %s", who,
+                    strerror(error));
+        pool->warned_ns = now_ns;
+    }
     worker->failed_starts++;
     worker->spawn_at_ns = now_ns + retry_delay(worker->failed_starts, POOL_START_RETRY_MAX_NS);
 }
@@ -207,6 +217,7 @@ static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
         worker_close_files(&files);
         return;
     }
+    watch_begin(board, slot, now_ns);
     atomic_store(&board->master.pids[slot], pid);
     *worker = (struct pool_worker){.pid = pid,
                                    .files = files,
@@ -220,10 +231,11 @@ static void spawn(struct pool *pool, unsigned slot, uint64_t now_ns)
 
 static struct death describe_death(const struct pool_worker *worker, int status)
 {
-    struct death death = {.cause = RESTART_EXIT};
+    struct death death = {.cause = RESTART_EXIT, .detail = (unsigned)WEXITSTATUS(status)};
     if (WIFSIGNALED(status)) {
         int signal_number = WTERMSIG(status);
         death.cause = worker->was_killed_for_time ? RESTART_TIMEOUT : RESTART_SIGNAL;
+        death.detail = (unsigned)signal_number;
         snprintf(death.how, sizeof(death.how), "was killed by signal %d (%s)", signal_number, strsignal(signal_number));
         if (worker->was_killed_for_time)
             snprintf(death.how, sizeof(death.how), "was killed: its request took longer than --request-timeout");
@@ -257,6 +269,7 @@ static void plan_successor(struct pool *pool, unsigned slot, const struct death 
     if (!is_wanted(pool, slot) || has_done_its_drain)
         return;
     counter_add(&pool->config.board->master.restarts[death->cause], 1);
+    watch_restart(pool->config.board, slot, death->cause, death->detail);
     worker->spawn_at_ns = now_ns;
     if (worker->deaths_in_youth > 0)
         worker->spawn_at_ns += retry_delay(worker->deaths_in_youth, POOL_BACKOFF_MAX_NS);
@@ -439,19 +452,31 @@ static void bury(struct pool *pool, unsigned slot, int status, uint64_t now_ns)
     bool is_routine = death.cause == RESTART_ROLL || death.cause == RESTART_MAX_REQUESTS;
     log_event(pool->config.log, is_routine ? &routine : &loss, "%s (pid %d) %s%s", name_of(slot, name), pid, death.how,
               next);
+    if (!is_routine)
+        events_note(&pool->config.board->events, EVENT_WORKER_DIED, EVENT_WARNING, "%s (pid %d) %s%s",
+                    name_of(slot, name), pid, death.how, next);
     worker->was_told_to_leave = false;
     worker->was_killed_for_time = false;
+}
+
+static uint64_t cpu_ns_of(const struct rusage *usage)
+{
+    uint64_t seconds = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec);
+    return seconds * CLOCK_NS_PER_S + (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) * CLOCK_NS_PER_US;
 }
 
 void pool_reap(struct pool *pool)
 {
     int status;
     pid_t pid;
+    struct rusage usage;
     uint64_t now_ns = clock_now_ns();
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
         for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
-            if (pool->workers[i].pid == pid)
-                bury(pool, i, status, now_ns);
+            if (pool->workers[i].pid != pid)
+                continue;
+            watch_end(pool->config.board, i, cpu_ns_of(&usage));
+            bury(pool, i, status, now_ns);
         }
     }
 }

@@ -65,6 +65,7 @@ struct pool {
     unsigned wanted;     /* workers there should be; without admin and acceptor */
     unsigned generation; /* workers of an older one are replaced, one at a time */
     bool is_draining;
+    uint64_t warned_ns;     /* when an event was last made of a worker that cannot be started */
     uint64_t scan_at_ns;    /* when to look for connections that nobody holds, after a death; 0: no need */
     uint64_t scan_until_ns; /* when to give that up */
 };

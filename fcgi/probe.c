@@ -37,17 +37,17 @@ static size_t append_record(uint8_t *to, size_t used, enum record_type type, con
 }
 
 /* Returns the request's length. */
-static size_t write_request(uint8_t request[static REQUEST_MAX], const char *path)
+static size_t write_request(uint8_t request[static REQUEST_MAX], const char *target)
 {
+    char path[PATH_LONGEST + 1];
+    size_t path_length = strcspn(target, "?");
+    snprintf(path, sizeof(path), "%.*s", (int)path_length, target);
     static const uint8_t begin[8] = {0, 1}; /* responder, the connection is closed after the answer */
     uint8_t pairs[PATH_LONGEST + 128];
-    char path_info[PATH_LONGEST + 1];
-    const char *query = strchr(path, '?');
-    snprintf(path_info, sizeof(path_info), "%.*s", (int)strcspn(path, "?"), path);
     size_t length = append_pair(pairs, 0, "REQUEST_METHOD", "GET");
     length = append_pair(pairs, length, "SCRIPT_NAME", "");
-    length = append_pair(pairs, length, "PATH_INFO", path_info);
-    length = append_pair(pairs, length, "QUERY_STRING", query != NULL ? query + 1 : "");
+    length = append_pair(pairs, length, "PATH_INFO", path);
+    length = append_pair(pairs, length, "QUERY_STRING", target + path_length + (target[path_length] == '?'));
     size_t used = append_record(request, 0, RECORD_BEGIN_REQUEST, begin, sizeof(begin));
     used = append_record(request, used, RECORD_PARAMS, pairs, length);
     used = append_record(request, used, RECORD_PARAMS, pairs, 0);

@@ -376,6 +376,9 @@ static int create_shared_memory(struct program *program)
     if (program->board != NULL && connections_create(&program->connections, work_reserve(program), kept_bytes) == 0 &&
         connections_create(&program->admin_connections, admin_reserve(program), kept_bytes) == 0 &&
         (httpd_of(program) == NULL || httpd_create(&program->httpd, &program->http_listener) == 0)) {
+        program->board->master.version = FIBCGI_VERSION;
+        program->board->master.application = program->app->name;
+        program->board->master.has_acceptor = program->options.queue_limit > 0;
         program->connections.slot = CONNECTIONS_MASTER;
         program->admin_connections.slot = CONNECTIONS_MASTER;
         program->log.floods = program->access_log.floods = program->board->floods;

@@ -19,6 +19,9 @@
 #define EVENTS_MAX (LISTENERS_MAX + 5)
 /* How many older connections are set aside, at most, to get at the newest. */
 #define BURST_MAX 256
+/* The kernel lets a descriptor wake no more than 500 through an epoll instance that is in theirs (fs/eventpoll.c), and refuses to have
+ * it watched beyond that. Workers above this number take only what is new. */
+#define PARKED_WATCHERS_MAX 480
 /* The web server decides how long a request may wait for a worker. */
 #define NO_DEADLINE UINT64_MAX
 
@@ -75,13 +78,19 @@ static bool takes_new(const struct worker_config *config)
     return config->queue_limit == 0 || config->is_acceptor;
 }
 
+static bool is_beyond_watchers(unsigned slot)
+{
+    return slot >= PARKED_WATCHERS_MAX && slot < SCOREBOARD_WORKERS_MAX;
+}
+
 static int watch_all(struct worker *worker)
 {
     const struct worker_config *config = worker->config;
     if (watch(worker, config->files.signals, EPOLLIN) != 0)
         return -1;
-    if (!config->is_acceptor && (watch(worker, worker->connections->ready, EPOLLIN) != 0 ||
-                                 watch(worker, worker->connections->waiting, EPOLLIN) != 0))
+    bool watches_parked = !config->is_acceptor && !is_beyond_watchers(worker->connections->slot);
+    if (watches_parked && (watch(worker, worker->connections->ready, EPOLLIN) != 0 ||
+                           watch(worker, worker->connections->waiting, EPOLLIN) != 0))
         return -1;
     if (config->is_acceptor && watch(worker, worker->connections->refused, EPOLLIN) != 0)
         return -1;
@@ -167,6 +176,8 @@ static enum taking take_new(struct worker *worker, const struct listener *listen
     bool is_held = *connection >= 0 && connections_hold(worker->connections, *connection, clock_now_ns());
     int reason = errno;
     atomic_store(&slot->is_opening, 0);
+    if (*connection >= 0)
+        counter_add(&slot->accepted, 1);
     if (is_held)
         return TOOK_ONE;
     if (*connection < 0)
@@ -182,8 +193,10 @@ static enum taking take_new(struct worker *worker, const struct listener *listen
 static bool set_aside(struct worker *worker, int connection)
 {
     connections_set_stage(worker->connections, connection, STAGE_WAITING);
-    if (connections_park(worker->connections, connection, NO_DEADLINE, false) == 0)
+    if (connections_park(worker->connections, connection, NO_DEADLINE, false) == 0) {
+        counter_add(&worker->config->exchange.slot->set_aside, 1);
         return true;
+    }
     connections_set_stage(worker->connections, connection, STAGE_RECEIVING);
     return false;
 }

@@ -73,7 +73,7 @@ def draw(dice):
 
 
 ADMIN = [Question("GET", "/healthz", "", {200}), Question("GET", "/readyz", "", {200, 503}),
-         Question("GET", "/metrics", "", {200}), Question("GET", "/status", "", {200})]
+         Question("GET", "/metrics", "", {200}), Question("GET", "/status", "", {200}), Question("GET", "/status", "json", {200})]
 
 
 class Lost:

@@ -434,7 +434,7 @@ lighttpd_listens() { (exec 3<>"/dev/tcp/127.0.0.1/$FIBCGI_HTTP_PORT") 2>/dev/nul
         [ -S "$BOX/run/fibcgi/$name/fib.sock.2" ]
         uid[$name]=$(awk '$1 == "Uid:" { print $2 }' "/proc/$(main_pid "$name")/status")
     done
-    [ "$(probe /status "$BOX/run/fibcgi/shop/admin.sock" | jq .workers_wanted)" -eq 3 ]
+    [ "$(probe "/status?json" "$BOX/run/fibcgi/shop/admin.sock" | jq .workers_wanted)" -eq 3 ]
     [ "${uid[shop]}" -gt 1000 ]
     [ "${uid[blog]}" -gt 1000 ]
     [ "${uid[shop]}" -ne "${uid[blog]}" ]

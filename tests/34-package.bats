@@ -137,7 +137,7 @@ nothing_is_left() {
     fresh service fibcgi start
     fresh service fibcgi start
     probe() { fresh fibcgi --probe "$1" --admin-listen unix:/run/fibcgi/admin.sock; }
-    worker() { probe /status | jq '.workers[0].pid'; }
+    worker() { probe "/status?json" | jq '.workers[0].pid'; }
     is_another() { [ "$(worker)" != "$first" ]; }
     probe /readyz
     first=$(worker)
@@ -151,7 +151,7 @@ nothing_is_left() {
     [ "$(worker)" = "$first" ]
     fresh sed -i s/many/3/ /etc/default/fibcgi
     fresh service fibcgi restart
-    probe /status | jq -e '.workers | length == 3'
+    probe "/status?json" | jq -e '.workers | length == 3'
     fresh mv /var/log/fibcgi/pool.log /var/log/fibcgi/pool.log.1
     fresh sh -c 'sh -c "$(sed -n "/postrotate/,/endscript/ { /script\|postrotate/d; p }" /etc/logrotate.d/fibcgi)"'
     wait_for 10 fresh test -e /var/log/fibcgi/pool.log

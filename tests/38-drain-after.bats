@@ -53,7 +53,7 @@ tell_to_leave() {
     wait_for 5 log_has "SIGTERM: /readyz says no; serving on until nobody listens on port $FIBCGI_HTTP_PORT and "
 }
 is_not_ready() { run admin /readyz; [ "$status" -eq 1 ] && [[ $output == *draining* ]]; }
-has_answered() { [ "$(admin /status | jq .requests.total)" -ge "$1" ]; }
+has_answered() { [ "$(admin "/status?json" | jq .requests.total)" -ge "$1" ]; }
 waits_still() { alive "$POOL" && [ "$(log_count ': draining, ')" -eq 0 ]; }
 
 # end_lighttpd: gracefully; then the pool has a second to leave.
@@ -79,7 +79,7 @@ pool_leaves_within() { # MILLISECONDS
     fresh=$LOAD
     tell_to_leave
     is_not_ready
-    before=$(admin /status | jq .requests.total)
+    before=$(admin "/status?json" | jq .requests.total)
     wait_for 20 has_answered $((before + 500))
     # Nobody asks any more when lighttpd is told to leave, as where a Service has taken it out; but it has requests in hand.
     end_load "$fresh"

@@ -90,9 +90,10 @@ same() { [ "$1" = "$2" ] || { printf 'is:     %s\nshould: %s\n' "$1" "$2" >&2; r
     [[ $output == *'HTTPRoute fib-fibcgi:'*'unknown field "parents"'* ]]
 }
 
-@test "HTTPRoute and ServiceMonitor have no field that their projects do not know" {
+@test "HTTPRoute, ServiceMonitor and PrometheusRule have no field that their projects do not know" {
     "$PODCHECK" <"$BATS_FILE_TMPDIR/gateway@1.37.yaml" | grep -qx 'HTTPRoute fib-fibcgi has only known fields'
     "$PODCHECK" <"$BATS_FILE_TMPDIR/monitored@1.37.yaml" | grep -qx 'ServiceMonitor fib-fibcgi has only known fields'
+    "$PODCHECK" <"$BATS_FILE_TMPDIR/monitored@1.37.yaml" | grep -qx 'PrometheusRule fib-fibcgi has only known fields'
 }
 
 @test "Helm 4 renders the same as Helm 3" {

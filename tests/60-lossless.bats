@@ -200,8 +200,8 @@ gone_clients_are() { [ "$(metric 'fibcgi_connections_refused_total{reason="gone"
     [[ $output == *'does not have ""result":56" in it'* ]]
     run "$FIBCGI" --probe "$URL/nothing" --expect "about:blank"
     [ "$status" -eq 1 ]
-    FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe /status --expect '"workers_wanted":1,"workers_up":1,'
-    run env FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe /status --expect '"workers_wanted":2,'
+    FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe "/status?json" --expect '"workers_wanted":1,"workers_up":1,'
+    run env FIBCGI_ADMIN_LISTEN="unix:$ADMIN" "$FIBCGI" --probe "/status?json" --expect '"workers_wanted":2,'
     [ "$status" -eq 1 ]
 }
 

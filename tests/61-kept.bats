@@ -134,3 +134,13 @@ kill_a_worker() {
     [ "$STOP_STATUS" -eq 0 ]
     kept_load_lost_nothing
 }
+
+@test "among 512 workers a request that comes in halves is waited for" {
+    start_pool --workers 512
+    wait_for 20 workers_are 512
+    for _ in 1 2 3; do
+        run timeout 10 "$REPO/tests/fixtures/in-halves.py" "$SOCKET" /compute 100
+        [[ $output == *'"result":0'* ]] || { echo "$output" >&2; return 1; }
+    done
+    pool_metric_is 'fibcgi_connections_refused_total{reason="short"}' 0
+}

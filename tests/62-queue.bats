@@ -8,7 +8,7 @@ teardown() {
     if alive "${PEERS:-}"; then kill "$PEERS" || true; fi
 }
 
-busy_workers() { admin /status | jq '[.workers[] | select(.state == "busy")] | length'; }
+busy_workers() { admin "/status?json" | jq '[.workers[] | select(.state == "busy")] | length'; }
 is_busy() { [ "$(busy_workers)" -ge 1 ]; }
 
 # Some requests through lighttpd at once; a line "STATUS SECONDS RETRY-AFTER" for each in the file $ANSWERS.

@@ -126,7 +126,7 @@ load_loses_nothing() {
 replace_a_worker() {
     local worker before
     wait_for 10 workers_are 2 at_least
-    before=$(admin /status | jq '[.restarts[]] | add')
+    before=$(admin "/status?json" | jq '[.restarts[]] | add')
     worker=$(worker_pids | shuf -n 1)
     if [ $((ROUNDS % 3)) -eq 2 ]; then kill -HUP "$POOL"; else kill -KILL "$worker" 2>/dev/null || true; fi
     wait_for 10 pool_has_restarted $((before + 1))

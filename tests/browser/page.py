@@ -9,50 +9,15 @@ import json
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
-
-
-class Browser:
-    def __init__(self, page):
-        self.url = Path(page).resolve().as_uri()
-        self.folder = tempfile.TemporaryDirectory()
-        options = webdriver.ChromeOptions()
-        options.binary_location = "/usr/bin/chromium"
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        for flag in [*FLAGS, f"--user-data-dir={self.folder.name}"]:
-            options.add_argument(flag)
-        self.driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-        # The browser's own first page is none of ours.
-        self.driver.get("about:blank")
-        self.driver.get_log("performance")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.driver.quit()
-        self.folder.cleanup()
-
-    def open(self, width=1280, scheme="light", media=""):
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [{"name": "prefers-color-scheme", "value": scheme}]})
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
-        self.driver.get(self.url)
-
-    def ask(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
+from browser import Browser
 
 
 def check_console(browser, _):
     """Nothing is reported to the console, and nothing in the page is a script."""
     browser.open()
-    yield from (f"the console says: {entry['message']}" for entry in browser.driver.get_log("browser"))
+    yield from browser.complaints()
     if browser.ask("return document.scripts.length"):
         yield "the page has a script"
 
@@ -61,8 +26,7 @@ def check_offline(browser, _):
     """Nothing but the file itself is asked for."""
     browser.open()
     browser.ask("document.querySelectorAll('details').forEach(one => one.open = true)")
-    messages = [json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")]
-    asked = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
+    asked = browser.asked_for()
     if browser.url not in asked:
         yield "what the page asks for was not seen"
     yield from (f"the page asks for {url[:90]}" for url in asked if url != browser.url and not url.startswith("data:"))
@@ -232,7 +196,7 @@ def check_hostile(browser, _):
 
 def main():
     run = json.loads(Path(sys.argv[3]).read_text(encoding="utf-8")) if len(sys.argv) > 3 else None
-    with Browser(sys.argv[2]) as browser:
+    with Browser(Path(sys.argv[2]).resolve().as_uri()) as browser:
         problems = list(globals()[f"check_{sys.argv[1]}"](browser, run))
     print("\n".join(problems[:20]))
     sys.exit(bool(problems))

@@ -1,6 +1,6 @@
-/* cgroup_cpu_limit_millicpu on arbitrary files. The input is up to seven files, a line "%" between: /proc/self/cgroup,
+/* cgroup_read_cpu on arbitrary files. The input is up to nine files, a line "%" between: /proc/self/cgroup,
  * /proc/self/mountinfo, and below the mount point /cg: cpu.max, a/cpu.max, a/b/cpu.max, cpu.cfs_quota_us,
- * cpu.cfs_period_us. */
+ * cpu.cfs_period_us, cpu.stat, cpu.pressure. */
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "cgroup.h"
 #include "fuzz.h"
 
-#define FILES 7
+#define FILES 9
 
 static char root[] = "/dev/shm/fibcgi-fuzz-XXXXXX";
 static int files[FILES];
@@ -32,8 +32,8 @@ static void make_root(void)
 {
     static const char *const folders[] = {"/proc", "/proc/self", "/cg", "/cg/a", "/cg/a/b"};
     static const char *const names[FILES] = {
-        "/proc/self/cgroup", "/proc/self/mountinfo", "/cg/cpu.max",           "/cg/a/cpu.max",
-        "/cg/a/b/cpu.max",   "/cg/cpu.cfs_quota_us", "/cg/cpu.cfs_period_us",
+        "/proc/self/cgroup",    "/proc/self/mountinfo",  "/cg/cpu.max",  "/cg/a/cpu.max",    "/cg/a/b/cpu.max",
+        "/cg/cpu.cfs_quota_us", "/cg/cpu.cfs_period_us", "/cg/cpu.stat", "/cg/cpu.pressure",
     };
     char path[128];
     assert(mkdtemp(root) != NULL);
@@ -69,7 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         make_root();
     write_files(data, size);
     int fd = lowest_free_fd();
-    int64_t limit = cgroup_cpu_limit_millicpu(root);
+    struct cgroup_cpu cpu;
+    cgroup_read_cpu(root, &cpu);
+    int64_t limit = cpu.limit_millicpu;
     assert(limit == CGROUP_NO_LIMIT || limit >= 1);
     assert(lowest_free_fd() == fd);
     for (unsigned cpus = 1; cpus <= 512; cpus *= 8) {

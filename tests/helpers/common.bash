@@ -132,7 +132,7 @@ admin() { timeout 10 "$FIBCGI" --probe "$1" --admin-listen "unix:$ADMIN"; }
 pool_metric() { admin /metrics | awk -v name="$1" '$1 == name { print $2 }'; }
 pool_metric_is() { [ "$(pool_metric "$1")" -eq "$2" ]; }
 pool_metric_above() { [ "$(pool_metric "$1")" -gt "$2" ]; }
-pool_has_restarted() { [ "$(admin /status | jq '[.restarts[]] | add')" -ge "$1" ]; }
+pool_has_restarted() { [ "$(admin "/status?json" | jq '[.restarts[]] | add')" -ge "$1" ]; }
 
 # request_in_background PATH [CURL OPTION…]: then background_code_is CODE waits for it; the body is in $LATE_BODY.
 request_in_background() {

@@ -1,4 +1,4 @@
-/* metrics: the scoreboard as Prometheus text and as JSON. */
+/* metrics: the scoreboard as Prometheus text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,84 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "board.h"
 #include "body.h"
-#include "clock.h"
-#include "json.h"
 #include "metrics.h"
 
 #define NAME_MAX_LENGTH 128
 
-struct fixture {
-    struct scoreboard *board;
-    struct app_response response;
-};
-
-static int make(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    if (fixture == NULL)
-        return -1;
-    fixture->board = scoreboard_create();
-    atomic_store(&fixture->board->master.cpu_limit_millicpu, -1);
-    app_response_reset(&fixture->response);
-    *state = fixture;
-    return fixture->board != NULL ? 0 : -1;
-}
-
-static int drop(void **state)
-{
-    struct fixture *fixture = *state;
-    app_response_free(&fixture->response);
-    munmap(fixture->board, sizeof(*fixture->board));
-    free(fixture);
-    return 0;
-}
-
-/* Puts a worker into a slot. */
-static struct slot *employ(struct scoreboard *board, unsigned index, int pid, enum slot_state slot_state)
-{
-    if (atomic_load(&board->master.slots_used) <= index)
-        atomic_store(&board->master.slots_used, index + 1);
-    atomic_store(&board->master.pids[index], pid);
-    slot_set_state(&board->slots[index], slot_state);
-    return &board->slots[index];
-}
-
-/* A pool in the middle of its work: three workers, and a slot that once had a fourth. */
-static void employ_some(struct scoreboard *board)
-{
-    struct slot *first = employ(board, 0, 1001, SLOT_IDLE), *second = employ(board, 1, 1002, SLOT_BUSY);
-    struct slot *left = employ(board, 2, 0, SLOT_IDLE), *last = employ(board, 3, 1004, SLOT_STARTING);
-    slot_count_request(first, 200, 700 * CLOCK_NS_PER_US);
-    slot_count_request(first, 200, 700 * CLOCK_NS_PER_US);
-    slot_count_request(second, 200, 3 * CLOCK_NS_PER_MS);
-    slot_count_request(second, 404, 10 * CLOCK_NS_PER_US);
-    slot_count_request(left, 200, 60 * CLOCK_NS_PER_S);
-    slot_count_request(left, 418, 1 * CLOCK_NS_PER_S);
-    counter_add(&first->refused[REFUSED_BROKEN], 2);
-    counter_add(&last->refused[REFUSED_BROKEN], 3);
-    counter_add(&second->refused[REFUSED_GONE], 1);
-    counter_add(&last->refused[REFUSED_SHORT], 6);
-    counter_add(&board->master.timeouts, 7);
-    counter_add(&board->master.restarts[RESTART_SIGNAL], 4);
-    atomic_store(&board->master.workers, 3);
-    atomic_store(&board->master.phase, PHASE_SERVING);
-    board->master.started_at = 1700000000.25;
-}
-
 static const char *prometheus(struct fixture *fixture)
 {
     fixture->response.body_length = 0;
-    metrics_prometheus(fixture->board, &fixture->response);
-    return body_text(&fixture->response);
-}
-
-static const char *json(struct fixture *fixture, uint64_t now_ns)
-{
-    fixture->response.body_length = 0;
-    metrics_json(fixture->board, now_ns, &fixture->response);
+    metrics_write(fixture->board, METRICS_TEXT, &fixture->response);
     return body_text(&fixture->response);
 }
 
@@ -115,14 +48,6 @@ static void expect_sample(const char *text, const char *series, double expected)
     if (value < expected - 1e-9 || value > expected + 1e-9)
         fail_msg("%s is %g, not %g", series, value, expected);
 }
-
-static void expect_json_part(const char *text, const char *part)
-{
-    if (strstr(text, part) == NULL)
-        fail_msg("%s is not in %s", part, text);
-}
-
-/* Prometheus text. */
 
 static size_t count_lines_that_start(const char *text, const char *start)
 {
@@ -182,6 +107,8 @@ static bool is_sample_line(const char *line)
         if (strncmp(at, "=\"", 2) != 0)
             return false;
         at += 2 + strcspn(at + 2, "\"\\\n");
+        if (strncmp(at, "\",application=\"compute\"}", 24) == 0)
+            at += 22;
         if (strncmp(at, "\"}", 2) != 0)
             return false;
         at += 2;
@@ -270,7 +197,7 @@ static void buckets_are_cumulative_and_the_last_equals_the_count(void **state)
         last_bound = bound;
         last_count = count;
     }
-    assert_int_equal(buckets, SLOT_BUCKETS);
+    assert_int_equal(buckets, 16);
     expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"+Inf\"}", last_count);
     expect_sample(text, "fibcgi_request_duration_seconds_count", last_count);
     expect_sample(text, "fibcgi_request_duration_seconds_count", 6);
@@ -287,8 +214,8 @@ static void a_duration_is_in_the_first_bucket_that_is_not_below_it(void **state)
     expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"0.0025\"}", 3);
     expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"0.005\"}", 4);
     expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"0.5\"}", 4);
-    expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"1\"}", 5);
-    expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"10\"}", 5);
+    expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"1.0\"}", 5);
+    expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"10.0\"}", 5);
     expect_sample(text, "fibcgi_request_duration_seconds_bucket{le=\"+Inf\"}", 6);
     expect_sample(text, "fibcgi_request_duration_seconds_sum", 61.00441);
 }
@@ -315,7 +242,7 @@ static void workers_are_counted_by_state_and_a_slot_without_pid_is_empty(void **
     expect_sample(text, "fibcgi_workers{state=\"idle\"}", 1);
     expect_sample(text, "fibcgi_workers{state=\"reading\"}", 1);
     expect_sample(text, "fibcgi_workers{state=\"busy\"}", 1);
-    assert_int_equal(metrics_workers_up(fixture->board), 3);
+    assert_int_equal(scoreboard_workers_up(fixture->board), 3);
 }
 
 static void a_state_that_does_not_exist_counts_as_empty(void **state)
@@ -324,8 +251,7 @@ static void a_state_that_does_not_exist_counts_as_empty(void **state)
     struct slot *slot = employ(fixture->board, 0, 1001, SLOT_IDLE);
     atomic_store(&slot->state, 12345);
     expect_sample(prometheus(fixture), "fibcgi_workers{state=\"idle\"}", 0);
-    assert_int_equal(metrics_workers_up(fixture->board), 0);
-    assert_true(json_is_valid(json(fixture, 0)));
+    assert_int_equal(scoreboard_workers_up(fixture->board), 0);
 }
 
 static void the_admin_worker_is_not_counted(void **state)
@@ -339,7 +265,7 @@ static void the_admin_worker_is_not_counted(void **state)
     const char *text = prometheus(fixture);
     expect_sample(text, "fibcgi_requests_total{code=\"200\"}", 0);
     expect_sample(text, "fibcgi_workers{state=\"busy\"}", 0);
-    assert_int_equal(metrics_workers_up(board), 1);
+    assert_int_equal(scoreboard_workers_up(board), 1);
 }
 
 static void what_the_acceptor_answers_counts_but_it_is_no_worker(void **state)
@@ -348,6 +274,7 @@ static void what_the_acceptor_answers_counts_but_it_is_no_worker(void **state)
     struct scoreboard *board = fixture->board;
     struct slot *acceptor = &board->slots[SCOREBOARD_ACCEPTOR];
     employ_some(board);
+    board->master.has_acceptor = true;
     atomic_store(&board->master.pids[SCOREBOARD_ACCEPTOR], 1005);
     slot_set_state(acceptor, SLOT_BUSY);
     slot_count_request(acceptor, 503, 10 * CLOCK_NS_PER_US);
@@ -358,11 +285,7 @@ static void what_the_acceptor_answers_counts_but_it_is_no_worker(void **state)
     expect_sample(text, "fibcgi_request_duration_seconds_count", 7);
     expect_sample(text, "fibcgi_connections_refused_total{reason=\"gone\"}", 3);
     expect_sample(text, "fibcgi_workers{state=\"busy\"}", 1);
-    assert_int_equal(metrics_workers_up(board), 2);
-    text = json(fixture, 0);
-    expect_json_part(text, "\"total\":7");
-    expect_json_part(text, "\"503\":1");
-    assert_null(strstr(text, "1005"));
+    assert_int_equal(scoreboard_workers_up(board), 2);
 }
 
 static void what_is_open_waits_and_is_kept_is_told(void **state)
@@ -388,6 +311,83 @@ static void the_cpu_limit_is_in_cores_and_absent_without_one(void **state)
     expect_sample(prometheus(fixture), "fibcgi_cpu_limit_cores", 2.5);
 }
 
+static void what_the_kernel_does_not_tell_is_absent(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scoreboard_master *master = &fixture->board->master;
+    atomic_store(&master->queue_depth, HISTORY_NONE);
+    atomic_store(&master->queue_capacity, HISTORY_NONE);
+    const char *text = prometheus(fixture);
+    assert_null(strstr(text, "fibcgi_queue_depth"));
+    assert_null(strstr(text, "fibcgi_queue_capacity"));
+    assert_null(strstr(text, "fibcgi_cgroup_"));
+    atomic_store(&master->queue_depth, 40);
+    atomic_store(&master->connections_waiting, 2);
+    atomic_store(&master->queue_capacity, 8192);
+    atomic_store(&master->cgroup.has_throttling, 1);
+    atomic_store(&master->cgroup.throttled_us, 2500000);
+    atomic_store(&master->cgroup.has_pressure, 1);
+    atomic_store(&master->cgroup.cpu_waiting_us, 1);
+    text = prometheus(fixture);
+    expect_sample(text, "fibcgi_queue_depth", 42);
+    expect_sample(text, "fibcgi_queue_capacity", 8192);
+    expect_sample(text, "fibcgi_cgroup_cpu_throttled_seconds_total", 2.5);
+    expect_sample(text, "fibcgi_cgroup_pressure_cpu_waiting_seconds_total", 0.000001);
+}
+
+static void waits_in_the_kernels_queue_and_in_our_own_are_one_histogram(void **state)
+{
+    struct fixture *fixture = *state;
+    struct slot *slot = employ(fixture->board, 0, 1, SLOT_IDLE);
+    times_add(&fixture->board->master.waits, 100 * CLOCK_NS_PER_MS, 3);
+    times_add(&slot->waits, 20 * CLOCK_NS_PER_S, 1);
+    const char *text = prometheus(fixture);
+    expect_sample(text, "fibcgi_queue_wait_seconds_bucket{le=\"0.05\"}", 0);
+    expect_sample(text, "fibcgi_queue_wait_seconds_bucket{le=\"0.1\"}", 3);
+    expect_sample(text, "fibcgi_queue_wait_seconds_bucket{le=\"25.0\"}", 4);
+    expect_sample(text, "fibcgi_queue_wait_seconds_sum", 20.3);
+}
+
+static void exactly_one_state_holds(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scoreboard *board = fixture->board;
+    expect_sample(prometheus(fixture), "fibcgi_state{state=\"starting\"}", 1);
+    atomic_store(&board->master.phase, PHASE_SERVING);
+    expect_sample(prometheus(fixture), "fibcgi_state{state=\"no-worker\"}", 1);
+    employ(board, 0, 1, SLOT_IDLE);
+    expect_sample(prometheus(fixture), "fibcgi_state{state=\"serving\"}", 1);
+    expect_sample(prometheus(fixture), "fibcgi_state{state=\"no-worker\"}", 0);
+    atomic_store(&board->master.now.is_saturated, 1);
+    expect_sample(prometheus(fixture), "fibcgi_state{state=\"saturated\"}", 1);
+    atomic_store(&board->master.phase, PHASE_DRAINING);
+    expect_sample(prometheus(fixture), "fibcgi_state{state=\"draining\"}", 1);
+    expect_sample(prometheus(fixture), "fibcgi_state{state=\"saturated\"}", 0);
+}
+
+static void openmetrics_is_for_those_who_ask_for_it(void **state)
+{
+    (void)state;
+    assert_int_equal(metrics_format_for(NULL), METRICS_TEXT);
+    assert_int_equal(metrics_format_for("*/*"), METRICS_TEXT);
+    assert_int_equal(metrics_format_for("text/plain;version=0.0.4"), METRICS_TEXT);
+    assert_int_equal(metrics_format_for("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"),
+                     METRICS_OPENMETRICS);
+    assert_int_equal(metrics_format_for("text/plain,application/openmetrics-text;q=0"), METRICS_TEXT);
+}
+
+static void openmetrics_names_counters_without_their_suffix_and_marks_the_end(void **state)
+{
+    struct fixture *fixture = *state;
+    employ_some(fixture->board);
+    metrics_write(fixture->board, METRICS_OPENMETRICS, &fixture->response);
+    const char *text = body_text(&fixture->response);
+    assert_int_equal(count_lines_that_start(text, "# TYPE fibcgi_requests counter"), 1);
+    expect_sample(text, "fibcgi_requests_total{code=\"200\"}", 4);
+    assert_string_equal(text + strlen(text) - strlen("\n# EOF\n"), "\n# EOF\n");
+    assert_non_null(strstr(fixture->response.content_type, "application/openmetrics-text"));
+}
+
 static void an_empty_scoreboard_is_all_zeros(void **state)
 {
     struct fixture *fixture = *state;
@@ -395,7 +395,7 @@ static void an_empty_scoreboard_is_all_zeros(void **state)
     expect_sample(text, "fibcgi_request_duration_seconds_count", 0);
     expect_sample(text, "fibcgi_request_duration_seconds_sum", 0);
     expect_sample(text, "fibcgi_requests_total{code=\"200\"}", 0);
-    assert_int_equal(metrics_workers_up(fixture->board), 0);
+    assert_int_equal(scoreboard_workers_up(fixture->board), 0);
 }
 
 static void counters_of_every_size_are_written_in_full(void **state)
@@ -406,84 +406,6 @@ static void counters_of_every_size_are_written_in_full(void **state)
     const char *value = find_sample(prometheus(fixture), "fibcgi_requests_total{code=\"200\"}");
     assert_non_null(value);
     assert_memory_equal(value, "18446744073709551615\n", 21);
-}
-
-/* JSON. */
-
-static void json_is_valid_for_any_scoreboard(void **state)
-{
-    struct fixture *fixture = *state;
-    assert_true(json_is_valid(json(fixture, 0)));
-    employ_some(fixture->board);
-    assert_true(json_is_valid(json(fixture, clock_now_ns())));
-    atomic_store(&fixture->board->master.cpu_limit_millicpu, 1234567890);
-    assert_true(json_is_valid(json(fixture, clock_now_ns())));
-    for (unsigned i = 0; i < SCOREBOARD_WORKERS_MAX; i++)
-        employ(fixture->board, i, i % 3 == 0 ? 0 : 4000000 + (int)i, SLOT_IDLE);
-    assert_true(json_is_valid(json(fixture, clock_now_ns())));
-}
-
-/* A checker that lets everything pass would prove nothing. */
-static void the_check_for_json_finds_mistakes(void **state)
-{
-    (void)state;
-    static const char *const wrong[] = {
-        "",      "{",          "{}}",    "[1,]",        "[1 2]", "{\"a\"}", "{\"a\":}",
-        "{a:1}", "{\"a\":1,}", "\"\n\"", "\"\\x\"",     "\"a",   "01",      "1.",
-        "-",     "nan",        "[}",     "\"\\u12g4\"", "inf",   "1e",      "{\"a\":1 \"b\":2}",
-    };
-    assert_true(json_is_valid(" {\"a\\u00e9\\n\":[1,-2.5e+3,{},[],null,true,\"\"]}\n"));
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        if (json_is_valid(wrong[i]))
-            fail_msg("%s passes for JSON", wrong[i]);
-    }
-}
-
-static void json_tells_the_totals(void **state)
-{
-    struct fixture *fixture = *state;
-    employ_some(fixture->board);
-    const char *text = json(fixture, 0);
-    expect_json_part(text, "\"state\":\"serving\"");
-    expect_json_part(text, "\"workers_wanted\":3");
-    expect_json_part(text, "\"workers_up\":2");
-    expect_json_part(text, "\"cpu_limit_cores\":null");
-    expect_json_part(text, "\"total\":6");
-    expect_json_part(text, "\"200\":4");
-    expect_json_part(text, "\"other\":1");
-    expect_json_part(text, "\"signal\":4");
-}
-
-static void json_lists_workers_from_1_and_only_those_with_a_process(void **state)
-{
-    struct fixture *fixture = *state;
-    employ_some(fixture->board);
-    const char *text = json(fixture, 0);
-    expect_json_part(text, "{\"worker\":1,\"pid\":1001,\"state\":\"idle\",\"requests\":2,");
-    expect_json_part(text, "{\"worker\":2,\"pid\":1002,\"state\":\"busy\",\"requests\":2,");
-    expect_json_part(text, "{\"worker\":4,\"pid\":1004,\"state\":\"starting\",\"requests\":0,");
-    assert_null(strstr(text, "\"worker\":3"));
-}
-
-static void json_tells_how_long_a_worker_has_been_busy(void **state)
-{
-    struct fixture *fixture = *state;
-    struct slot *slot = employ(fixture->board, 0, 1001, SLOT_BUSY);
-    atomic_store(&slot->busy_since_ns, 5 * CLOCK_NS_PER_S);
-    expect_json_part(json(fixture, 5 * CLOCK_NS_PER_S + 1234567), "\"busy_us\":1234}");
-    /* It may have begun after the reader took the time. */
-    expect_json_part(json(fixture, 5 * CLOCK_NS_PER_S - 1), "\"busy_us\":0}");
-    atomic_store(&slot->busy_since_ns, 0);
-    expect_json_part(json(fixture, 5 * CLOCK_NS_PER_S), "\"busy_us\":0}");
-}
-
-static void json_names_each_phase(void **state)
-{
-    struct fixture *fixture = *state;
-    atomic_store(&fixture->board->master.phase, PHASE_STARTING);
-    expect_json_part(json(fixture, 0), "\"state\":\"starting\"");
-    atomic_store(&fixture->board->master.phase, PHASE_DRAINING);
-    expect_json_part(json(fixture, 0), "\"state\":\"draining\"");
 }
 
 #define WITH_A_BOARD(test) cmocka_unit_test_setup_teardown(test, make, drop)
@@ -506,13 +428,12 @@ int main(void)
         WITH_A_BOARD(what_is_open_waits_and_is_kept_is_told),
         WITH_A_BOARD(the_cpu_limit_is_in_cores_and_absent_without_one),
         WITH_A_BOARD(an_empty_scoreboard_is_all_zeros),
+        WITH_A_BOARD(what_the_kernel_does_not_tell_is_absent),
+        WITH_A_BOARD(waits_in_the_kernels_queue_and_in_our_own_are_one_histogram),
+        WITH_A_BOARD(exactly_one_state_holds),
+        cmocka_unit_test(openmetrics_is_for_those_who_ask_for_it),
+        WITH_A_BOARD(openmetrics_names_counters_without_their_suffix_and_marks_the_end),
         WITH_A_BOARD(counters_of_every_size_are_written_in_full),
-        WITH_A_BOARD(json_is_valid_for_any_scoreboard),
-        cmocka_unit_test(the_check_for_json_finds_mistakes),
-        WITH_A_BOARD(json_tells_the_totals),
-        WITH_A_BOARD(json_lists_workers_from_1_and_only_those_with_a_process),
-        WITH_A_BOARD(json_tells_how_long_a_worker_has_been_busy),
-        WITH_A_BOARD(json_names_each_phase),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }
