@@ -3,9 +3,9 @@
 #ifndef FIBCGI_PROBE_H
 #define FIBCGI_PROBE_H
 
-/* Asks the responder at address ("unix:/path", "tcp:host:port") for a path, perhaps with a ?query, of at most 100 characters. Returns the HTTP status,
- * with the answer's body in *body, which the caller frees; or -1 with errno: of connect(2), send(2) or recv(2), EAGAIN where
- * timeout_ms passed, EPROTO where what came back is no answer. */
+/* Asks the responder at address ("unix:/path", "tcp:host:port") for a path, perhaps with a ?query, of at most 100 characters.
+ * Returns the HTTP status, with the answer's body in *body, which the caller frees; or -1 with errno: of connect(2), send(2) or
+ * recv(2), EAGAIN where timeout_ms passed, EPROTO where what came back is no answer. */
 int probe_ask(const char *address, const char *path, unsigned timeout_ms, char **body);
 
 /* The same for a url "http://192.0.2.1:8080/path" or "http://[2001:db8::1]:8080/path": numbers only, for names need files that

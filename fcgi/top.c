@@ -71,17 +71,17 @@ static void show_pools(struct frame *frame, const struct top *top)
 static void show_details(struct frame *frame, const struct report *report)
 {
     char words[8][REPORT_WORD_MAX];
-    frame_line(frame, FRAME_PLAIN, "%s for %s, up %s | %s requests, %s restarts | queue %s of %s, wait p95 %s",
-               report->state, report_span(words[0], report->state_seconds),
-               report_span(words[1], report->uptime_seconds), report_number(words[2], report->requests, 0, ""),
-               report_number(words[3], report->restarts, 0, ""), report_number(words[4], report->queue_depth, 0, ""),
-               report_number(words[5], report->queue_capacity, 0, ""), report_time(words[6], report->queue_wait_us));
-    frame_line(frame, FRAME_PLAIN, "CPU %s of %s cores, throttled %s | latency p50 %s, p95 %s, p99 %s",
-               report_number(words[0], report->cpu_cores, 2, ""),
-               report->cpu_limit_cores < 0 ? "any" : report_number(words[1], report->cpu_limit_cores, 2, ""),
-               report_number(words[2], report->throttled_ratio < 0 ? -1 : report->throttled_ratio * 100, 0, "%"),
-               report_time(words[3], report->p50_us), report_time(words[4], report->p95_us),
-               report_time(words[5], report->p99_us));
+    frame_line(frame, FRAME_PLAIN, "%s for %s, up %s | %s requests, %s restarts | latency p95 %s", report->state,
+               report_span(words[0], report->state_seconds), report_span(words[1], report->uptime_seconds),
+               report_number(words[2], report->requests, 0, ""), report_number(words[3], report->restarts, 0, ""),
+               report_time(words[4], report->p95_us));
+    double throttled = report->throttled_ratio < 0 ? -1 : report->throttled_ratio * 100;
+    frame_line(frame, FRAME_PLAIN, "queue %s of %s, wait p95 %s | CPU %s of %s cores, throttled %s",
+               report_number(words[0], report->queue_depth, 0, ""),
+               report_number(words[1], report->queue_capacity, 0, ""), report_time(words[2], report->queue_wait_us),
+               report_number(words[3], report->cpu_cores, 2, ""),
+               report->cpu_limit_cores < 0 ? "any" : report_number(words[4], report->cpu_limit_cores, 2, ""),
+               report_number(words[5], throttled, 0, "%"));
 }
 
 static void show_history(struct frame *frame, const struct report *report, const char *name, const char *title)

@@ -78,13 +78,16 @@ PYTHON
 limit_processes_and_kill_a_worker() { kill -KILL "$(worker_pids | head -1)" && wait_for 5 log_has 'was killed by signal 9'; }
 
 @test "a field is where docs/operations.md says it is" {
-    local field where event
+    local worker
     FIBCGI=$APPLICATION start_pool --workers 1 --log-format json --access-log "$ACCESS" --slow-time 200ms
     start_lighttpd
+    worker=$(worker_pids)
     get /echo -H "traceparent: 00-$TRACE-$PARENT-01"
     get '/sleep?ms=300' -H "traceparent: 00-$TRACE-$PARENT-01"
     get '/crash?signal=9' -H "traceparent: 00-$TRACE-$PARENT-01"
     wait_for 5 has_lines "$ACCESS" 3
+    [ "$(head -n 1 "$ACCESS" | jq .pid)" -eq "$worker" ]
+    [ "$(head -n 1 "$LOG" | jq .pid)" -eq "$POOL" ]
     [ "$(jq -r 'select(.event == "access") | keys[]' "$ACCESS" | sort -u | tr '\n' ' ')" = \
         'app_us bytes client duration_us event level method parent_id path pid query status time trace_id worker ' ]
     [ "$(jq -r 'select(.event == "slow") | keys[]' "$ACCESS" | sort -u)" = "$(jq -r 'select(.event == "access") | keys[]' "$ACCESS" | sort -u)" ]

@@ -208,6 +208,7 @@ is_as_before() { [ "$(settings)" = "$1" ]; }
     tmux_here send-keys C-z
     wait_for 5 screen_has 'Stopped'
     wait_for 5 is_as_before "$before"
+    [ "$(tmux_here display-message -p '#{alternate_on} #{cursor_flag}')" = '0 1' ]
     type_line fg
     wait_for 5 screen_has '^fibcgi top '
     tmux_here send-keys q
@@ -277,20 +278,37 @@ is_as_before() { [ "$(settings)" = "$1" ]; }
     kill -CONT "$(pgrep -P "$POOL" -f 'fibcgi: admin')"
 }
 
+# A server that answers with what a pool never would; on the port $1.
+write_liar() {
+    cat >"$DIR/liar" <<'PYTHON'
+import http.server, sys
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = (rb'{"state":"serving\u001b[41m","workers_up":1,"workers_wanted":1,"workers":[{"worker":1,"pid":2,"state":"\n\n",'
+                b'"last_restart":"\x1b]0;title\x07\xc2\x9bx"}]}')
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Liar).serve_forever()
+PYTHON
+}
+
 @test "top: what a pool says cannot reach the terminal but as text" {
     local port
     port=$(free_port)
-    printf '%s\n' 'import http.server, sys' 'class Liar(http.server.BaseHTTPRequestHandler):' '    protocol_version = "HTTP/1.1"' '    def do_GET(self):' \
-        '        body = b"{\"state\":\"serving\\u001b[41m\",\"workers_up\":1,\"workers_wanted\":1,\"workers\":[{\"worker\":1,\"pid\":2,\"state\":\"\\n\\n\",\"last_restart\":\"\x1b]0;title\x07\xc2\x9bx\"}]}"' \
-        '        self.send_response(200); self.end_headers(); self.wfile.write(body)' \
-        'http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Liar).serve_forever()' >"$DIR/liar.py"
-    begin /usr/bin/python3 "$DIR/liar.py" "$port"
-    wait_for 5 curl -sS "http://127.0.0.1:$port/"
+    write_liar
+    begin /usr/bin/python3 "$DIR/liar" "$port"
+    wait_for 5 curl -sS --max-time 2 "http://127.0.0.1:$port/"
     start_top 100 24 "http://127.0.0.1:$port"
-    screen_has 'serving\?'
+    wait_for 5 screen_has 'serving\?\[41m'
     screen_has '\?]0;title\?'
     [ "$(tmux_here display-message -p '#{pane_title}')" != title ]
-    [ "$(tmux_here capture-pane -p -e | grep -c '41m' || true)" -eq 0 ]
+    [ "$(tmux_here capture-pane -p -e | grep -c "$(printf '\033')\[41m" || true)" -eq 0 ]
 }
 
 @test "top: without a terminal it says what to take instead" {

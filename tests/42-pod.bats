@@ -167,7 +167,7 @@ pool_has_counted() { [ "$("$ENGINE" logs "$(responder)" 2>&1 | grep -c -- "$2")"
     "$ENGINE" logs --follow "$(responder)" >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
     "$REPO/container/pod" down
     end_load
-    wait_for 5 grep -q ' info stopped$' "$BATS_TEST_TMPDIR/said"
+    wait_for 5 grep -q '"level":"info",.*"message":"stopped"' "$BATS_TEST_TMPDIR/said"
 }
 
 @test "a stop that reaches the pool first waits for lighttpd, and loses no request" {
@@ -179,7 +179,7 @@ pool_has_counted() { [ "$("$ENGINE" logs "$(responder)" 2>&1 | grep -c -- "$2")"
     "$ENGINE" stop --time 30 "$(lighttpd)" >/dev/null
     end_load
     wait_for 5 pool_has_said 'the web server has left'
-    wait_for 5 pool_has_said ' info stopped$'
+    wait_for 5 pool_has_said '"level":"info",.*"message":"stopped"'
 }
 pool_has_said() { "$ENGINE" logs "$(responder)" 2>&1 | grep -q -- "$1"; }
 
