@@ -79,6 +79,13 @@ other_pool() {
     [[ ${lines[0]} == *': draining '* ]]
 }
 
+@test "status: a pool that is saturated leaves 1" {
+    start_stack --workers 1
+    begin h2load --h1 -c 200 -D 20 "$URL/compute?n=30"
+    wait_for 15 says 1 "unix:$ADMIN"
+    [[ ${lines[0]} == *': saturated '* ]]
+}
+
 @test "status: a pool without a worker leaves 2" {
     begin "$APPLICATION" --listen "unix:$DIR/fib.sock" --admin-listen "unix:$DIR/admin.sock" --workers 1
     wait_for 5 says 0 "unix:$DIR/admin.sock"
@@ -164,6 +171,19 @@ is_as_before() { [ "$(settings)" = "$1" ]; }
     POOL=
     start_pool --workers 3
     wait_for 5 screen_has 'serving +3/3 '
+}
+
+@test "top: under load its figures are there, all of them in 80 columns, and a death is among the events" {
+    start_stack --workers 1
+    begin h2load --h1 -c 50 -D 20 "$URL/compute?n=24"
+    start_top 80 24 "unix:$ADMIN"
+    wait_for 10 screen_has '(serving|saturated) +1/1 +[1-9][0-9]* +0\.0 +[0-9.]+m?s +[0-9.]+m?s +[0-9]+$'
+    wait_for 10 screen_has '^req/s .*█'
+    screen_has '^(serving|saturated) for .* requests, 0 restarts \| latency p95 [0-9.]+m?s$'
+    screen_has '^queue [0-9]+ of [0-9]+, wait p95 .* \| CPU [0-9.]+ of .* cores, throttled [0-9%-]+$'
+    kill -KILL "$(worker_pids)"
+    wait_for 10 screen_has '^[0-9:]{8} worker 1 \(pid [0-9]+\) was killed by signal 9'
+    wait_for 10 screen_has ' 1 +signal 9$'
 }
 
 @test "top: q leaves with 0, and the terminal is as it was" {
