@@ -54,12 +54,9 @@ static struct queue_counts read_counts(const struct scoreboard *board)
     return counts;
 }
 
-/* The sum cannot fall, so a look that came in between a worker's accepting and its counting is put right by the next one. */
 static void add_look(struct queue *queue, uint64_t arrived, uint64_t now_ns)
 {
     unsigned count = queue->look_count;
-    if (count > 0 && arrived < queue->looks[count - 1].arrived)
-        arrived = queue->looks[count - 1].arrived;
     if (count == QUEUE_LOOKS_MAX) {
         for (size_t i = 1; i < QUEUE_LOOKS_MAX / 2; i++)
             queue->looks[i] = queue->looks[2 * i];
@@ -78,7 +75,8 @@ static void forget_looks(struct queue *queue, uint64_t accepted)
     memmove(queue->looks, queue->looks + over, queue->look_count * sizeof(queue->looks[0]));
 }
 
-/* When the connection of that number came: between two looks as if they had come evenly. */
+/* When the connection of that number came: before the first look that knows of it, and behind the one before, as if they had come
+ * evenly. A look between a worker's accept and its counting sees one too few, which the one before it or behind it puts right. */
 static double arrival_ns(const struct queue *queue, double number)
 {
     unsigned i = 1;

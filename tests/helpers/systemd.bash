@@ -21,12 +21,12 @@ prepare_systemd() {
         'Environment=FIBCGI_SOCKET=/run/fibcgi/fib.sock FIBCGI_ADMIN_SOCKET=/run/fibcgi/admin.sock FIBCGI_ACCESS_LOG='
 }
 
-# adapt_unit UNIT LINE…: a drop-in, as systemctl edit would make it.
+# adapt_unit UNIT LINE…: a drop-in, as systemctl edit would make it; what is said later counts.
 adapt_unit() {
     local unit=$1
     shift
     mkdir -p "$BOX/units/$unit.d"
-    printf '%s\n' "$@" >"$BOX/units/$unit.d/test-$RANDOM$RANDOM.conf"
+    printf '%s\n' "$@" >"$BOX/units/$unit.d/test-$(printf %03d "$(find "$BOX/units/$unit.d" -type f | wc -l)").conf"
 }
 
 # boot_systemd: starts it; its end is stop_systemd.
