@@ -112,11 +112,11 @@ inspect() { "$ENGINE" image inspect --format "$2" "localhost/$1:$VERSION"; }
 }
 
 @test "where the machine is no Debian, the same images come from Debian's own" {
-    local base=docker.io/library/debian:bookworm target is_ours=
+    local base=debian:bookworm target is_ours=
     # What a registry would give.
     if ! "$ENGINE" image exists "$base"; then
         "$REPO/tests/fixtures/debian-root" "$REPO/build/root"
-        tar -C "$REPO/build/root" -c . | "$ENGINE" import --quiet - "$base" >/dev/null
+        tar -C "$REPO/build/root" -c . | "$ENGINE" import --quiet - "localhost/$base" >/dev/null
         is_ours=1
     fi
     for target in responder lighttpd; do
@@ -128,7 +128,7 @@ inspect() { "$ENGINE" image inspect --format "$2" "localhost/$1:$VERSION"; }
     runs() { "$ROOT/fibcgi" --version; }
     [ "$(in_image second-way-responder runs)" = "fibcgi $VERSION" ]
     "$ENGINE" image rm --force "localhost/second-way-responder:$VERSION" "localhost/second-way-lighttpd:$VERSION" >/dev/null
-    [ -z "$is_ours" ] || "$ENGINE" image rm --force "$base" >/dev/null
+    [ -z "$is_ours" ] || "$ENGINE" image rm --force "localhost/$base" >/dev/null
 }
 
 @test "where there is no engine, the message says what to install" {
