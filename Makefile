@@ -308,7 +308,7 @@ deb: need-deb
 # Container images. The static program, what goes into each image, and the images; container/Containerfile does the first two in
 # a container, where the machine is no Debian.
 PACKAGES_IMAGES := $(PACKAGES_RUN) git jq
-PACKAGES_ENGINE := podman buildah runc
+PACKAGES_ENGINE := podman buildah runc catatonit
 IMAGES          := $(BUILD)/images
 STATIC_FLAGS    := -ffunction-sections -fdata-sections -fmacro-prefix-map=$(CURDIR)=.
 .PHONY: static image-roots images need-images need-engine pod pod-down
@@ -377,10 +377,10 @@ need-loadtest:
 	@.ci/need $(PACKAGES_LOADTEST)
 peers:
 	@loadtest/peers/build build/peers
-# For --target podman.
+# For --target podman and kubernetes.
 .PHONY: peer-images
 peer-images: need-engine peers
-	@loadtest/peers/images build/peers $(VERSION)
+	@loadtest/peers/images build/peers $(VERSION) $(IMAGES)/peers
 locust:
 	@python=$$(.ci/need-python loadtest/locust/requirements.txt) && ln -sfn "$${python%/bin/python}" build/locust
 
