@@ -335,16 +335,17 @@ images: image-roots need-engine
 # Two versions, to upgrade from one to the other. In a cluster's own namespaces no engine may be at hand, but the archives are.
 NEXT_TAG := $(VERSION)-next
 .PHONY: archives k8s-test
-archives: image-roots
+archives: image-roots peer-images
 	@ARCHIVES_ONLY=1 container/images $(VERSION) $(IMAGES)
 	@mkdir -p $(IMAGES)-next
 	@rm -rf $(IMAGES)-next/roots
 	@cp -a $(IMAGES)/roots $(IMAGES)-next/roots
 	@ARCHIVES_ONLY=1 container/images $(NEXT_TAG) $(IMAGES)-next
-k8s-test: archives
+k8s-test: archives locust
 	@.ci/need bats jq curl python3
+	@$(MAKE) --no-print-directory -s all $(BUILD)/ceiling
 	@helm=$$(command -v helm || .ci/need-program helm3) && PATH="$${helm%/*}:$$PATH" NEXT_TAG=$(NEXT_TAG) \
-	  tests/k8s/run $(IMAGES)/*.tar $(IMAGES)-next/*.tar -- $(K8S_TESTS)
+	  tests/k8s/run $(IMAGES)/*.tar $(IMAGES)/peers/rust.tar $(IMAGES)-next/*.tar -- $(K8S_TESTS)
 
 # POD: its name. HELM_ARGUMENTS: further values of the chart, such as '--set cpu=1'.
 pod: images
@@ -380,11 +381,11 @@ peers:
 # For --target podman and kubernetes.
 .PHONY: peer-images
 peer-images: need-engine peers
-	@loadtest/peers/images build/peers $(VERSION) $(IMAGES)/peers
+	@ARCHIVES_ONLY=$(if $(filter archives k8s-test,$(MAKECMDGOALS)),1) loadtest/peers/images build/peers $(VERSION) $(IMAGES)/peers
 locust:
 	@python=$$(.ci/need-python loadtest/locust/requirements.txt) && ln -sfn "$${python%/bin/python}" build/locust
 
-test: $(if $(filter tests %-loadtest.bats,$(TESTS)),peers locust $(BUILD)/ceiling)
+test: $(if $(filter tests %-loadtest.bats %-loadtest-podman.bats,$(TESTS)),peers locust $(BUILD)/ceiling)
 
 # LOADTEST, BENCH: options; see loadtest/compare --help and loadtest/bench --help.
 loadtest loadtest-quick: need-loadtest

@@ -17,6 +17,7 @@ TOOLS = {"lighttpd": (["lighttpd", "-v"], r"lighttpd/([\d.]+)"), "gcc": (["gcc",
          "rustc": (["rustc", "--version"], r"rustc ([\d.]+)"), "go": (["go", "version"], r"go([\d.]+)"),
          "wrk": (["wrk", "-v"], r"wrk \S*?([\d.]+)"),
          "libfcgi": (["dpkg-query", "-W", "-f", "${Version}", "libfcgi-dev"], r"([\d.]+)")}
+CLUSTER = (["kubectl", "version"], r"Server Version: v([\d.]+)")
 PACKAGES = {"locust": ("build/locust", "locust"), "flask": ("build/peers/python", "flask"), "gunicorn": ("build/peers/python", "gunicorn")}
 
 
@@ -32,9 +33,10 @@ def output(command):
     return done.stdout + done.stderr
 
 
-def versions(program):
+def versions(program, target):
     found = {}
-    for name, (command, pattern) in {"fibcgi": ([program, "--version"], r"([\d.]+)"), **TOOLS}.items():
+    cluster = {"kubernetes": CLUSTER} if target == "kubernetes" else {}
+    for name, (command, pattern) in {"fibcgi": ([program, "--version"], r"([\d.]+)"), **TOOLS, **cluster}.items():
         if match := re.search(pattern, output(command)):
             found[name] = match[1]
     for name, (folder, package) in PACKAGES.items():
@@ -69,5 +71,5 @@ def describe(options):
     known = re.fullmatch(r"[0-9a-f]{40}", commit) is not None
     changed = bool(known and output(["git", "status", "--porcelain", "--untracked-files=no"]).strip())
     return {"started": now(), "finished": None, "commit": commit if known else None, "changed": changed, "target": options.target,
-            "form": options.form, "seconds_scale": options.scale, "machine": machine(), "versions": versions(options.program),
+            "form": options.form, "seconds_scale": options.scale, "machine": machine(), "versions": versions(options.program, options.target),
             "builds": builds(options.program)}

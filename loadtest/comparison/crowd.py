@@ -1,6 +1,7 @@
 """Users with think times in one epoll loop, which knows within a tenth of a millisecond when an answer came; for moments,
 where locust is for minutes. A request without its answer has failed; nobody retries, but asks again after the wait."""
 
+import errno
 import heapq
 import json
 import select
@@ -9,12 +10,16 @@ import time
 from urllib.parse import urlsplit
 
 KNOCK_EVERY = 0.001
-BROKEN = {ConnectionResetError: "reset", BrokenPipeError: "reset", ConnectionRefusedError: "refused"}
+BROKEN = {errno.ECONNRESET: "reset", errno.EPIPE: "reset", errno.ECONNREFUSED: "refused"}
+
+
+def broken(number):
+    return BROKEN.get(number, errno.errorcode.get(number, str(number)))
 
 
 class User:
     def __init__(self):
-        self.connection, self.asked, self.received = None, None, b""
+        self.connection, self.is_connecting, self.asked, self.received = None, False, None, b""
 
 
 class Crowd:
@@ -31,12 +36,17 @@ class Crowd:
         # Not all at the same instant.
         self.due = [(now + number * self.wait / users, number) for number in range(users)]
         self.users = [User() for _ in range(users + 1)]
-        self.knocker = users
+        self.knocker, self.knock_until = users, 0.0
 
-    def knock(self):
-        """One more comes, who tries again at once until there is an answer: else, where all users have failed, their waits would
-        hide how soon there could be one. Of that one only the answer is on record."""
+    def knock_for(self, seconds):
+        """One more comes, who tries again at once for that long and until there is an answer then: else, where all users have
+        failed, their waits would hide how soon there could be one. Of that one only answers are on record."""
+        self.knock_until = time.monotonic() + seconds
         heapq.heappush(self.due, (time.monotonic(), self.knocker))
+
+    def has_asked_before(self, moment):
+        """Whether somebody has waited since then."""
+        return any(user.asked is not None and user.asked < moment for user in self.users)
 
     def run(self, seconds):
         self.run_until(lambda: False, seconds)
@@ -61,37 +71,55 @@ class Crowd:
     def ask(self, number):
         user = self.users[number]
         user.asked, user.received = time.monotonic(), b""
-        try:
-            if user.connection is None:
-                self.connect(number)
-            user.connection.sendall(self.request)
-        except OSError as error:
-            self.settle(number, BROKEN.get(type(error), type(error).__name__))
+        if user.connection is None:
+            self.connect(number)
+        else:
+            self.send(number)
 
     def connect(self, number):
-        """Loopback: it succeeds or is refused at once."""
+        """Begins it: nobody waits for another's connection, which to a pod that is gone may take long."""
         user = self.users[number]
-        user.connection = socket.create_connection(self.address, timeout=self.timeout)
-        user.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        user.connection, user.is_connecting = socket.socket(), True
         user.connection.setblocking(False)
+        user.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.by_fd[user.connection.fileno()] = number
-        self.epoll.register(user.connection, select.EPOLLIN)
+        self.epoll.register(user.connection, select.EPOLLOUT)
+        problem = user.connection.connect_ex(self.address)
+        if problem not in (0, errno.EINPROGRESS):
+            self.settle(number, broken(problem))
+
+    def send(self, number):
+        try:
+            self.users[number].connection.sendall(self.request)
+        except OSError as error:
+            self.settle(number, broken(error.errno))
 
     def look(self, number):
+        user = self.users[number]
+        if not user.is_connecting:
+            self.read(number)
+        elif problem := user.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.settle(number, broken(problem))
+        else:
+            user.is_connecting = False
+            self.epoll.modify(user.connection, select.EPOLLIN)
+            self.send(number)
+
+    def read(self, number):
         user = self.users[number]
         try:
             piece = user.connection.recv(65536)
         except BlockingIOError:
             return
         except OSError as error:
-            piece, broken = b"", BROKEN.get(type(error), type(error).__name__)
+            piece, problem = b"", broken(error.errno)
         else:
-            broken = "closed"
+            problem = "closed"
         user.received += piece
         if not piece:
             self.hang_up(number)
             if user.asked is not None:
-                self.settle(number, broken)
+                self.settle(number, problem)
         elif is_whole(user.received):
             self.judge(number)
 
@@ -110,7 +138,7 @@ class Crowd:
         user, now = self.users[number], time.monotonic()
         wait = self.wait
         if number == self.knocker:
-            wait = KNOCK_EVERY if error else None
+            wait = KNOCK_EVERY if error or now < self.knock_until else None
         if number != self.knocker or not error:
             self.rows.append((now, (now - user.asked) * 1000, error))
         user.asked = None

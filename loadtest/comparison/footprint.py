@@ -19,5 +19,5 @@ def measure(server, wanted, scale):
     if idle is not None:
         processes = {name: {"idle_mib": idle.get(name), "after_mib": mib} for name, mib in after.items()}
         memory = {"idle_mib": round(sum(idle.values()), 3), "after_mib": round(sum(after.values()), 3),
-                  "kind": "PSS of all processes", "processes": processes}
+                  "kind": server.memory_kind, "processes": processes}
     return {"image": server.image(), "memory": memory, "start_ms": None if server.start_ms is None else round(server.start_ms, 2)}

@@ -11,12 +11,13 @@ from comparison import client
 
 TICK = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 180  # Flask at 50m takes long
+IN_FLIGHT_SECONDS = 0.002  # lighttpd has it in hand
 
 
 class Observed:
     """A target's server has runtime, url and groups (its cgroups), besides."""
 
-    kills, start_ms = (), None
+    kills, start_ms, memory_kind = (), None, "PSS of all processes"
 
     def wait_for_answer(self):
         end = time.monotonic() + START_SECONDS
@@ -65,9 +66,14 @@ class Observed:
         raise RuntimeError(f"{self.runtime.title} has no {what}: {self.names()}")
 
     def killer(self, what):
-        """A function that kills it at once; what takes time has been done before."""
+        """A function that kills it at once; what takes time has been done before. What it returns, if anything, is to be called in
+        the end, and fails where the kill did not work."""
         pid = self.find(what)
         return lambda: os.kill(pid, signal.SIGKILL)
+
+    def in_flight_seconds(self, what):
+        """How long after the kill what was killed, or somebody before it, may still bring an answer."""
+        return IN_FLIGHT_SECONDS
 
     def memory(self):
         """{what: MiB}: PSS."""

@@ -10,8 +10,6 @@ NEXT_ANSWER_SECONDS = 60
 BEFORE_MS, AFTER_MS = 1000, 2000
 # Where the quota is used up, nobody answers until its next period begins.
 PAUSE_SECONDS, PAUSE_WITHIN_SECONDS = 0.01, 1
-# After the kill an answer may still be on its way, through lighttpd for one.
-IN_FLIGHT_SECONDS = 0.002
 
 
 def measure(server, wanted, scale):
@@ -31,15 +29,19 @@ def measure(server, wanted, scale):
 
 
 def kill(server, crowd, what, calm):
-    strike = server.killer(what)
+    strike, in_flight = server.killer(what), server.in_flight_seconds(what)
     wait_for_period(crowd)
-    strike()
     moment = time.monotonic()
+    finish = strike()
     first = len(crowd.rows)
-    crowd.knock()
-    crowd.run_until(lambda: answered_at(crowd.rows[first:], moment), NEXT_ANSWER_SECONDS)
+    crowd.knock_for(in_flight)
+    crowd.run_until(lambda: answered_at(crowd.rows[first:], moment, in_flight), NEXT_ANSWER_SECONDS)
     crowd.run(calm)
-    return describe(what, crowd.rows, moment)
+    # What was asked before is answered by now, or lost: a pod that is gone closes no connection.
+    crowd.run_until(lambda: not crowd.has_asked_before(moment), crowd.timeout)
+    if finish:
+        finish()
+    return describe(what, crowd.rows, moment, in_flight)
 
 
 def wait_for_period(crowd):
@@ -62,20 +64,21 @@ class PauseEnd:
         return pause >= PAUSE_SECONDS
 
 
-def answered_at(rows, moment):
+def answered_at(rows, moment, in_flight):
     """When the first right answer came that cannot have been on its way: the end of the longest of the pauses that had begun by
-    the time when nothing was on its way any more. rows: of after the moment. None as long as there is none."""
+    the time when nothing was on its way any more, in_flight seconds after the moment. rows: of after the moment. None as long as
+    there is none."""
     times = [at for at, _, error in rows if error is None]
-    begun_by = moment + IN_FLIGHT_SECONDS
+    begun_by = moment + in_flight
     if not times or times[-1] < begun_by:
         return None
     return max((end - start, end) for start, end in zip([moment, *times], times) if start < begun_by)[1]
 
 
-def describe(what, rows, moment):
+def describe(what, rows, moment, in_flight):
     timeline = [(round((at - moment) * 1000, 2), round(latency_ms, 2), int(error is None)) for at, latency_ms, error in rows]
     after = [row for row in rows if row[0] >= moment]
-    answered = answered_at(after, moment)
+    answered = answered_at(after, moment, in_flight)
     return {"what": what, "signal": "KILL", "next_answer_ms": None if answered is None else round((answered - moment) * 1000, 3),
             "failed": figures.failed(after), "errors": figures.errors(after), "requests": len(after),
             "timeline": [one for one in timeline if -BEFORE_MS <= one[0] <= AFTER_MS]}

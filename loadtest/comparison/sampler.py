@@ -49,7 +49,7 @@ class Sampler(threading.Thread):
         totals = [mib for mib in map(total_mib, self.samples) if mib is not None]
         if not totals:
             return None
-        return {"start_mib": totals[0], "most_mib": max(totals), "end_mib": totals[-1], "kind": "PSS of all processes"}
+        return {"start_mib": totals[0], "most_mib": max(totals), "end_mib": totals[-1], "kind": self.server.memory_kind}
 
 
 def total_mib(sample):

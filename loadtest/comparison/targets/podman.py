@@ -1,4 +1,4 @@
-"""Each server as a pod under podman: ours is the chart's, with its two containers; a peer is loadtest/peers/pod.yaml."""
+"""Each server as a pod under podman: ours is the chart's, with its two containers; a peer has one."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import subprocess
 import cgroup
 import stack
 from comparison.observed import Observed
-from comparison.targets.manifest import fill
+from comparison.targets import manifest
 
 ENGINE = ["bash", "-c", '. "$0"/container/engine && exec "$ENGINE" "$@"', str(stack.REPO)]
 KILLS = {"fibcgi": ("worker", "container", "lighttpd"), "gunicorn": ("worker", "container")}
@@ -54,7 +54,7 @@ class Server(Observed):
         self.run_chart("up")
 
     def start_peer(self):
-        engine("play", "kube", "-", input=fill(self.name_of_pod, self.runtime, self.millicpu, self.port))
+        engine("play", "kube", "-", input=manifest.pod(self.name_of_pod, self.runtime, self.millicpu, self.port))
 
     def stop(self):
         subprocess.run([*ENGINE, "pod", "rm", "--force", "--time", "0", self.pod], capture_output=True)
@@ -80,6 +80,10 @@ class Server(Observed):
 
     def restarts(self):
         return sum(int(engine("inspect", "--format", "{{.RestartCount}}", container)) for container in self.containers)
+
+
+def prepare(_):
+    pass
 
 
 def serve(runtime, millicpu, _):

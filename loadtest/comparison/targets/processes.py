@@ -123,6 +123,10 @@ class Server(Observed):
         return self.log.read_text(errors="replace").count("supervise: start\n") - len(self.supervisors)
 
 
+def prepare(_):
+    pass
+
+
 def serve(runtime, millicpu, options):
     return Server(runtime, millicpu, options.program)
 

@@ -30,6 +30,10 @@ class Server:
         return None
 
 
+def prepare(_):
+    pass
+
+
 def serve(runtime, _, options):
     return Server(dict(options.url)[runtime.name])
 
