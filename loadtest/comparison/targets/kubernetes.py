@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import threading
-import time
 import urllib.request
 
 import stack
