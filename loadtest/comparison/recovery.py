@@ -7,6 +7,7 @@ from comparison import figures
 from comparison.crowd import Crowd
 
 NEXT_ANSWER_SECONDS = 60
+# What the drawing shows: this much before the kill, and after the kill and the next answer.
 BEFORE_MS, AFTER_MS = 1000, 2000
 # Where the quota is used up, nobody answers until its next period begins.
 PAUSE_SECONDS, PAUSE_WITHIN_SECONDS = 0.01, 1
@@ -79,9 +80,11 @@ def describe(what, rows, moment, in_flight):
     timeline = [(round((at - moment) * 1000, 2), round(latency_ms, 2), int(error is None)) for at, latency_ms, error in rows]
     after = [row for row in rows if row[0] >= moment]
     answered = answered_at(after, moment, in_flight)
-    return {"what": what, "signal": "KILL", "next_answer_ms": None if answered is None else round((answered - moment) * 1000, 3),
+    next_answer_ms = None if answered is None else round((answered - moment) * 1000, 3)
+    drawn_until = (next_answer_ms or 0) + AFTER_MS
+    return {"what": what, "signal": "KILL", "next_answer_ms": next_answer_ms,
             "failed": figures.failed(after), "errors": figures.errors(after), "requests": len(after),
-            "timeline": [one for one in timeline if -BEFORE_MS <= one[0] <= AFTER_MS]}
+            "timeline": [one for one in timeline if -BEFORE_MS <= one[0] <= drawn_until]}
 
 
 def keep_one_timeline(kills):
