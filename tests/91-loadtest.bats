@@ -173,10 +173,17 @@ no_server_of() { [ -z "$(cat /sys/fs/cgroup/*/fibcgi-*-"$1"/cgroup.procs /sys/fs
     [ "$(figure load fibcgi '.memory, .ceiling, .server.cpus | tostring')" = $'null\nnull\nnull' ]
 }
 
-@test "make bench compares with Rust and with the ceiling in the same round, and tells where the time goes" {
+# bench OPTION…: short slices of ours and Rust at 500m and 20 connections.
+bench() { "$REPO/loadtest/bench" "$FIBCGI" 500 --connections 20 --runtimes fibcgi,rust --seconds 2 --output "$RESULTS" "$@" 3>&-; }
+
+@test "make bench compares with Rust and with the ceiling in the same round, tells where the time goes, and adds rounds" {
     needs_speed
-    "$REPO/loadtest/bench" "$FIBCGI" 500 --connections 20 --runtimes fibcgi,rust --rounds 1 --seconds 2 --output "$RESULTS" 3>&- || return 1
+    bench --rounds 1
     [ "$(results '[.bench.cases[] | .runtime, .millicpu, .connections, .failed] | map(tostring) | join(" ")')" = 'fibcgi 500 20 0 rust 500 20 0' ]
     [ "$(results '.bench.cases[0].rounds[0] | .of_rust > 1 and .of_ceiling > 0.3')" = true ]
     [ "$(results '[.bench.costs[].parts_us | keys | length] | join(" ")')" = '5 3' ]
+    cp "$RESULTS" "$BATS_TEST_TMPDIR/before"
+    bench --rounds 2
+    [ "$(results '[.bench.rounds, (.bench.cases[].rounds | length)] | join(" ")')" = '2 2 2' ]
+    [ "$(results '[.bench.cases[].rounds[0]]')" = "$(jq -r '[.bench.cases[].rounds[0]]' "$BATS_TEST_TMPDIR/before")" ]
 }

@@ -124,6 +124,14 @@ def cost_of(run, name):
     return parts["fib"], max(0, sum(value for part, value in parts.items() if part != "fib" and value is not None))
 
 
+# Who takes longer for fib than that times ours: its other costs are less than what fib differs by from one second to the next.
+FIB_MOST = 10
+
+
+def is_told_apart(cost, ours):
+    return cost[0] <= FIB_MOST * ours[0]
+
+
 def draw_costs(run):
     """Bars of fib and of all else; who costs ten times what the cheapest costs is told in the caption and not drawn."""
     costs = {name: cost_of(run, name) for name in run.names() if cost_of(run, name)}

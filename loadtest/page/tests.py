@@ -80,7 +80,7 @@ def users_of(run, test):
 
 def under_load(run, test):
     users = users_of(run, test)
-    columns = ["runtime", "answers a second", "fibcgi has", f"with {users} users", "mean", "p50", "p95", "p99", "requests", "failed", "memory in the end"]
+    columns = ["runtime", "answers a second", "fibcgi has", f"with {users} users", "of the fib ceiling", "mean", "p50", "p95", "p99", "requests", "failed", "memory in the end"]
     rows = [row_under_load(run, test, name) for name in run.measured(test)]
     if not users:
         for row in [columns, *rows]:
@@ -103,10 +103,19 @@ def row_under_load(run, test, name):
             with_published(run, test, name, "per_second", rate, result.get("answered_per_second")),
             lead(run, test, name, "answered_per_second"),
             number(get(result, "hold", "answered_per_second")),
+            percent(share_of_ceiling(result)),
             *latencies,
             with_published(run, test, name, "requests", count, result.get("requests")),
             with_published(run, test, name, "failed_share", percent, result.get("failed_share")),
             mebibytes(get(result, "memory", "end_mib"))]
+
+
+def share_of_ceiling(result):
+    """Of what the bare fib loop did right before and after, on an average: while all users were on, or else in the whole test."""
+    before, after = (get(result, "ceiling", when) for when in ("before", "after"))
+    if before is None or after is None:
+        return None
+    return divide(get(result, "hold", "answered_per_second") or result.get("answered_per_second"), (before + after) / 2)
 
 
 def lead(run, test, name, *path):

@@ -1,6 +1,6 @@
 """Where fibcgi is behind, and what of its lead is the compiler's."""
 
-from .curves import cost_of
+from .curves import cost_of, is_told_apart
 from .document import literal
 from .goals import CEILING_GOAL, saturation_ratio
 from .plots import first_kind
@@ -40,7 +40,7 @@ def losses(run):
 def losses_in_costs(run):
     ours = cost_of(run, OURS)
     others = {name: cost_of(run, name) for name in run.names() if name != OURS and cost_of(run, name)}
-    ahead = [name for name, cost in others.items() if ours and cost[1] < ours[1]]
+    ahead = [name for name, cost in others.items() if ours and is_told_apart(cost, ours) and cost[1] < ours[1]]
     if not ahead:
         return []
     return [f"**CPU time of a request beside fib**: {ours[1]:,.0f} µs against "
@@ -70,12 +70,17 @@ def compiler_share(run):
         other = cost_of(run, name)
         if not ours or not other:
             continue
-        fib, rest = divide(other[0], ours[0]), divide(other[1], ours[1])
-        equal = (ours[0] + other[1]) / (ours[0] + ours[1])
-        result.append(f"**{literal(run.title(name))}**: fib(30) takes {number(other[0])} µs there and {number(ours[0])} µs here, {times(fib)}. All else takes "
-                      f"{number(other[1])} µs there and {number(ours[1])} µs here, {times(rest)}. With fib equally fast in both, fibcgi would answer "
-                      f"{times(equal)} as many{measured_lead(run, name)}.")
+        said = f"**{literal(run.title(name))}**: fib(30) takes {number(other[0])} µs there and {number(ours[0])} µs here, {times(divide(other[0], ours[0]))}."
+        result.append(f"{said} {server_share(run, name, ours, other)}")
     return result
+
+
+def server_share(run, name, ours, other):
+    if not is_told_apart(other, ours):
+        return "Beside that, all else is too little to be told apart."
+    equal = (ours[0] + other[1]) / (ours[0] + ours[1])
+    return (f"All else takes {number(other[1])} µs there and {number(ours[1])} µs here, {times(divide(other[1], ours[1]))}. With fib equally fast "
+            f"in both, fibcgi would answer {times(equal)} as many{measured_lead(run, name)}.")
 
 
 def measured_lead(run, name):
