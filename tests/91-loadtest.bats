@@ -184,6 +184,6 @@ bench() { "$REPO/loadtest/bench" "$FIBCGI" 500 --connections 20 --runtimes fibcg
     [ "$(results '[.bench.costs[].parts_us | keys | length] | join(" ")')" = '5 3' ]
     cp "$RESULTS" "$BATS_TEST_TMPDIR/before"
     bench --rounds 2
-    [ "$(results '[.bench.rounds, (.bench.cases[].rounds | length)] | join(" ")')" = '2 2 2' ]
+    [ "$(results '[.bench.cases[].rounds | length] | join(" ")')" = '2 2' ]
     [ "$(results '[.bench.cases[].rounds[0]]')" = "$(jq -r '[.bench.cases[].rounds[0]]' "$BATS_TEST_TMPDIR/before")" ]
 }

@@ -133,12 +133,12 @@ def is_told_apart(cost, ours):
 
 
 def draw_costs(run):
-    """Bars of fib and of all else; who costs ten times what the cheapest costs is told in the caption and not drawn."""
+    """Bars of fib and of all else; who takes that much longer is told in the caption and not drawn."""
     costs = {name: cost_of(run, name) for name in run.names() if cost_of(run, name)}
     if not costs:
         return None
-    cheapest = min(sum(cost) for cost in costs.values())
-    shown = {name: cost for name, cost in costs.items() if sum(cost) < 10 * cheapest}
+    cheapest = min(costs.values(), key=sum)
+    shown = {name: cost for name, cost in costs.items() if is_told_apart(cost, cheapest)}
     plot = Canvas("costs", height=64 + 30 * len(shown))
     axes, = plot.axes
     for place, (name, (fib, rest)) in enumerate(shown.items()):

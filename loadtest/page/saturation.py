@@ -10,10 +10,16 @@ def section(run):
     if not run.cases:
         return Section("saturation", "Saturation", [Notice("warning", "Not measured in this run", [])])
     drawn = tests.figures(*[curves.draw_curve(run, curve) for curve in curves.CURVES], curves.draw_costs(run))
-    about = (f"wrk keeps the connections busy; {run.bench.get('rounds')} rounds of {run.bench.get('seconds')} s in which the runtimes take turns, "
+    about = (f"wrk keeps the connections busy; {rounds(run)} rounds of {run.bench.get('seconds')} s in which the runtimes take turns, "
              "and between them the bare fib loop in C under the same limit: the ceiling. Median of the rounds that count; in parentheses the "
              "lowest and the highest.")
     return Section("saturation", "Saturation", [Text(about), requests_a_second(run), every_case(run), *drawn, *parts(run)])
+
+
+def rounds(run):
+    """How many a case has: all the same, or from the fewest to the most."""
+    fewest, most = (pick(len(case.get("rounds") or []) for case in run.cases.values()) for pick in (min, max))
+    return str(most) if fewest == most else f"{fewest} to {most}"
 
 
 def all_cases(run):

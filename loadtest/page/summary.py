@@ -38,9 +38,16 @@ def spike_ratio(run, name):
     return ours / other if ours and other else None
 
 
+def measured(run):
+    """From the beginning of the first part to the end of the last."""
+    parts = [get(part, "about") or {} for part in (run.loadtest, run.bench) if part]
+    started, finished = ([part[key] for part in parts if part.get(key)] for key in ("started", "finished"))
+    return " to ".join([*sorted(started)[:1], *sorted(finished)[-1:]]) or None
+
+
 def facts(run):
     about, machine = run.about(), get(run.about(), "machine") or {}
-    pairs = [("measured", " to ".join(filter(None, [about.get("started"), about.get("finished")])) or None),
+    pairs = [("measured", measured(run)),
              ("commit", (about.get("commit") or "")[:12] + (", with changes" if about.get("changed") else "")),
              ("machine", ", ".join(str(one) for one in [machine.get("cpu"), f"{machine.get('cpus')} CPUs",
                                                         machine.get("memory_mib") and f"{machine['memory_mib'] / 1024:.0f} GiB",

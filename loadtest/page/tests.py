@@ -84,7 +84,7 @@ def under_load(run, test):
     rows = [row_under_load(run, test, name) for name in run.measured(test)]
     if not users:
         for row in [columns, *rows]:
-            del row[3]
+            del row[3:5]
     drawn = figures(plots.squeeze_outcome(run) if test == "squeeze" else None, plots.throughput_over_time(run, test),
                     plots.latency_over_time(run, test), plots.distribution(run, test), plots.memory_over_time(run, test))
     return [Table(f"{TITLES[test]}, {limit(run, test)}", columns, rows, [PUBLISHED, *calibration(run), *notes(run, test)]), *drawn]
@@ -111,11 +111,11 @@ def row_under_load(run, test, name):
 
 
 def share_of_ceiling(result):
-    """Of what the bare fib loop did right before and after, on an average: while all users were on, or else in the whole test."""
+    """While all users were on: of what the bare fib loop did right before and after, on an average."""
     before, after = (get(result, "ceiling", when) for when in ("before", "after"))
     if before is None or after is None:
         return None
-    return divide(get(result, "hold", "answered_per_second") or result.get("answered_per_second"), (before + after) / 2)
+    return divide(get(result, "hold", "answered_per_second"), (before + after) / 2)
 
 
 def lead(run, test, name, *path):
