@@ -51,12 +51,12 @@ def ratio(run, test, *path, other=RUST):
     return divide(run.value(test, OURS, *path), run.value(test, other, *path))
 
 
-def compared(run, test, show, *path, other=RUST):
-    """Both figures and their ratio."""
+def compared(run, test, show, *path, other=RUST, bound=None):
+    """Both figures and their ratio; bound: of the ratio."""
     value = ratio(run, test, *path, other=other)
     if value is None:
         return why_open(run, test, OURS, other)
-    return f"{times(value)} ({show(run.value(test, OURS, *path))} to {show(run.value(test, other, *path))})"
+    return f"{times(value, bound)} ({show(run.value(test, OURS, *path))} to {show(run.value(test, other, *path))})"
 
 
 def saturation(run):
@@ -64,7 +64,7 @@ def saturation(run):
     for other, wanted in ((RUST, 2.7), (GO, 5), (FLASK, 110)):
         value = saturation_ratio(run, other)
         figures = [get(run.case(QUOTA, CONNECTIONS, name), "per_second", "median") for name in (OURS, other)]
-        measured = "not measured" if value is None else f"{times(value)} ({number(figures[0])} to {number(figures[1])})"
+        measured = "not measured" if value is None else f"{times(value, wanted)} ({number(figures[0])} to {number(figures[1])})"
         result.append(Goal("saturation, 100 connections: requests a second", run.title(other), f"≥ {wanted} ×", measured,
                            judge(value, lambda value, wanted=wanted: value >= wanted)))
     return result
@@ -72,7 +72,7 @@ def saturation(run):
 
 def spike(run):
     path = ("hold", "answered_per_second")
-    return Goal("spike, while all users are on: answers a second", run.title(RUST), "≥ 2.5 ×", compared(run, "spike", number, *path),
+    return Goal("spike, while all users are on: answers a second", run.title(RUST), "≥ 2.5 ×", compared(run, "spike", number, *path, bound=2.5),
                 judge(ratio(run, "spike", *path), lambda value: value >= 2.5))
 
 
@@ -93,7 +93,7 @@ def closed_loop(run):
         value = ratio(run, test, "answered_per_second")
         bound = divide(bound_by_waits(run, test), run.value(test, RUST, "answered_per_second"))
         wanted, lower = "≥ 2.0 ×", bound is not None and bound < 2
-        measured = compared(run, test, number, "answered_per_second")
+        measured = compared(run, test, number, "answered_per_second", bound=2.0)
         if bound is not None:
             measured += f"; the users' waits bound it at {times(bound)}"
         if lower:
@@ -107,7 +107,7 @@ def latency(run):
     result = []
     for what, test, key in (("spike: p95", "spike", "p95"), ("soak: p95", "soak", "p95"), ("single request, median", "single", "p50")):
         path = ("latency_ms", key)
-        result.append(Goal(what, run.title(RUST), "≤ 0.5 ×", compared(run, test, milliseconds, *path),
+        result.append(Goal(what, run.title(RUST), "≤ 0.5 ×", compared(run, test, milliseconds, *path, bound=0.5),
                            judge(ratio(run, test, *path), lambda value: value <= 0.5)))
     return result
 
@@ -121,7 +121,7 @@ def squeeze(run):
     failed = run.value("squeeze", OURS, "failed")
     ours, rust = answered(run, OURS), answered(run, RUST)
     value = divide(ours, rust)
-    said = why_open(run, "squeeze", OURS, RUST) if value is None else f"{times(value)} ({ours:,} to {rust:,})"
+    said = why_open(run, "squeeze", OURS, RUST) if value is None else f"{times(value, 2.2)} ({ours:,} to {rust:,})"
     return [Goal("squeeze at 50m: failed requests", "all", "0", why_open(run, "squeeze", OURS) if failed is None else f"{failed:,}",
                  judge(failed, lambda value: value == 0)),
             Goal("squeeze at 50m: answered requests", run.title(RUST), "≥ 2.2 ×", said, judge(value, lambda value: value >= 2.2))]
@@ -137,7 +137,7 @@ def ceiling(run):
 
 def memory(run):
     value = ratio(run, "soak", "memory", "end_mib")
-    return Goal("memory after the soak", run.title(RUST), "less", compared(run, "soak", mebibytes, "memory", "end_mib"),
+    return Goal("memory after the soak", run.title(RUST), "less", compared(run, "soak", mebibytes, "memory", "end_mib", bound=1),
                 judge(value, lambda value: value < 1))
 
 

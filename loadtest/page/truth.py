@@ -76,7 +76,7 @@ def compiler_share(run):
 
 
 def server_share(run, name, ours, other):
-    if not is_told_apart(other, ours):
+    if not is_told_apart(other, ours) or not other[1] or not ours[1]:
         return "Beside that, all else is too little to be told apart."
     equal = (ours[0] + other[1]) / (ours[0] + ours[1])
     return (f"All else takes {number(other[1])} µs there and {number(ours[1])} µs here, {times(divide(other[1], ours[1]))}. With fib equally fast "

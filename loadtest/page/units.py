@@ -39,8 +39,12 @@ def megabytes(value, form=number):
     return with_unit(value, "MB", form)
 
 
-def times(value):
-    return with_unit(value, "×", number)
+def times(value, bound=None):
+    """bound: of a goal. With as many digits as it takes for a value that is not the bound to look like another."""
+    digits = 3
+    while None not in (value, bound) and value != bound and digits < 6 and float(number(value, digits).replace(",", "")) == bound:
+        digits += 1
+    return with_unit(value, "×", lambda value: number(value, digits))
 
 
 def percent(share, form=None):
