@@ -73,8 +73,9 @@ $(BUILD)/obj/%.o: fcgi/%.c Makefile | $(BUILD)/obj
 # -falign-functions=64 -falign-loops=32 -4 %, recursive inlining to depth 6 +2 %, -O3 -6 %; on another machine profile and
 # alignment both gave +20 %. Registers given out for the whole function at once, not loop by loop, save the moves between
 # its inlined levels: 25 % of the instructions of fib(30), 22 of fib(29), and 14 % of the time (21 rounds, beside the profile
-# alone). Some hundreds of other sets of options, tried at random, saved 2 % more. Inlining to depth 7 makes fib(30) 5 % faster
-# still and fib(29) 15 % slower, so it is not used. The number of calls stays what the recursion says: tests/unit/test_fib.c.
+# alone). Some hundreds of other sets of options, tried at random, saved 2 % more instructions. Inlining to depth 7 saves 4 % of
+# them for fib(30) and takes 15 % more for fib(29), so it is not used. The number of calls stays what the recursion says:
+# tests/unit/test_fib.c.
 ifeq ($(PROFILE),1)
 $(BUILD)/obj/fib.o: FIB_FLAGS = -fprofile-use -fira-region=one
 $(BUILD)/obj/fib.o: $(BUILD)/obj/fib.gcda

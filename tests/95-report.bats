@@ -65,6 +65,15 @@ page() { "$PYTHON" "$REPO/tests/browser/page.py" "$1" "$BATS_FILE_TMPDIR/full.ht
     says 'Flask\*\*: fib\(30\) takes .*\. Beside that, all else is too little to be told apart\.$'
 }
 
+@test "costs that are next to nothing flatter nobody: without a figure for ours there is no other lead, without the other's there is" {
+    report slow_fib_there
+    says 'Actix-Web\*\*: .*\. All else takes ≈ 0 µs there and 65\.5 µs here\. With fib equally fast in both, fibcgi would answer 0\.93.× as many'
+    says '^- \*\*CPU time of a request beside fib\*\*: 65\.5 µs against Actix-Web ≈ 0 µs'
+    report slow_fib_here
+    says 'Actix-Web\*\*: .*\. Beside that, all else is too little to be told apart\.$'
+    says_not 'CPU time of a request beside fib\*\*'
+}
+
 @test "a run that does not count meets no goal and misses none, and the reason is given" {
     report uncounted
     goal 'spike: p95' open 'Actix-Web does not count'

@@ -38,7 +38,6 @@ def find(everything, name):
 
 def add(one, measured):
     one["rounds"].append(measured)
-    one["requests"] = sum(each["requests"] for each in one["rounds"])
     one["parts_us"] = {part: statistics.median(each["parts_us"][part] for each in one["rounds"]) for part in measured["parts_us"]}
 
 

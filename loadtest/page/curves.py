@@ -8,7 +8,7 @@ from typing import Callable
 from .canvas import FAINT, INK, PART, Canvas, Line2D, logarithmic, plain_number, style, ticker, time_label
 from .document import Figure, Table, literal
 from .results import get
-from .units import cpus, milliseconds, number, percent
+from .units import cpus, measurable, milliseconds, number, percent
 
 
 @dataclass
@@ -159,12 +159,12 @@ def draw_cost(plot, axes, place, name, fib, rest):
     plot.mark(first, f"{name} fib", 1)
     second, = axes.barh([place], [rest], left=[fib], height=0.62, color=PART)
     plot.mark(second, f"{name} rest", 1)
-    axes.annotate(f"{fib:,.0f} + {rest:,.0f} µs", (fib + rest, place), xytext=(4, 0), textcoords="offset points", va="center")
+    axes.annotate(f"{number(fib)} + {measurable(rest)} µs", (fib + rest, place), xytext=(4, 0), textcoords="offset points", va="center")
 
 
 def figure_of_costs(run, plot, costs, shown):
-    said = "; ".join(f"{run.title(name)} {fib:,.0f} µs for fib and {rest:,.0f} µs for all else" for name, (fib, rest) in costs.items())
-    left_out = [f"{run.title(name)} ({fib:,.0f} + {rest:,.0f} µs)" for name, (fib, rest) in costs.items() if name not in shown]
+    said = "; ".join(f"{run.title(name)} {number(fib)} µs for fib and {measurable(rest)} µs for all else" for name, (fib, rest) in costs.items())
+    left_out = [f"{run.title(name)} ({number(fib)} + {measurable(rest)} µs)" for name, (fib, rest) in costs.items() if name not in shown]
     rows = [[literal(run.title(name)), f"{fib:,.1f}", f"{rest:,.1f}"] for name, (fib, rest) in costs.items()]
     return Figure("costs", "CPU time of a request: fib and all else", f"CPU time of a request: {said}.", plot.svg,
                   Table("CPU time of a request, data", ["runtime", "fib(30), µs", "all else, µs"], rows),

@@ -2,13 +2,15 @@
 
 import statistics
 from dataclasses import dataclass
+from operator import ge, le, lt
 
 from .results import FLASK, GO, OURS, RUST, get
 from .units import divide, exact, milliseconds, mebibytes, number, percent, times
 
 MET, MISSED, OPEN = "met", "missed", "open"
+SIGNS = {ge: "≥", le: "≤", lt: "<"}
 QUOTA, CONNECTIONS = 500, 100
-CEILING_GOAL = 0.94
+CEILING_GOAL, CLOSED_LOOP_GOAL = 0.94, 2.0
 
 
 @dataclass
@@ -47,16 +49,18 @@ def saturation_ratio(run, other, millicpu=QUOTA, connections=CONNECTIONS):
     return statistics.median(ratios) if ratios else None
 
 
-def ratio(run, test, *path, other=RUST):
-    return divide(run.value(test, OURS, *path), run.value(test, other, *path))
+def ratio_goal(what, against, value, figures, holds, bound):
+    """figures: both that the ratio is of, or why there is none; holds(value, bound): one of SIGNS."""
+    measured = figures if value is None else f"{times(value, bound)} ({figures})"
+    return Goal(what, against, f"{SIGNS[holds]} {bound} ×", measured, judge(value, lambda value: holds(value, bound)))
 
 
-def compared(run, test, show, *path, other=RUST, bound=None):
-    """Both figures and their ratio; bound: of the ratio."""
-    value = ratio(run, test, *path, other=other)
-    if value is None:
-        return why_open(run, test, OURS, other)
-    return f"{times(value, bound)} ({show(run.value(test, OURS, *path))} to {show(run.value(test, other, *path))})"
+def compared(run, what, test, show, *path, holds, bound):
+    """A goal for our figure against Rust's."""
+    ours, rust = (run.value(test, name, *path) for name in (OURS, RUST))
+    value = divide(ours, rust)
+    figures = why_open(run, test, OURS, RUST) if value is None else f"{show(ours)} to {show(rust)}"
+    return ratio_goal(what, run.title(RUST), value, figures, holds, bound)
 
 
 def saturation(run):
@@ -64,16 +68,13 @@ def saturation(run):
     for other, wanted in ((RUST, 2.7), (GO, 5), (FLASK, 110)):
         value = saturation_ratio(run, other)
         figures = [get(run.case(QUOTA, CONNECTIONS, name), "per_second", "median") for name in (OURS, other)]
-        measured = "not measured" if value is None else f"{times(value, wanted)} ({number(figures[0])} to {number(figures[1])})"
-        result.append(Goal("saturation, 100 connections: requests a second", run.title(other), f"≥ {wanted} ×", measured,
-                           judge(value, lambda value, wanted=wanted: value >= wanted)))
+        said = "not measured" if value is None else f"{number(figures[0])} to {number(figures[1])}"
+        result.append(ratio_goal("saturation, 100 connections: requests a second", run.title(other), value, said, ge, wanted))
     return result
 
 
 def spike(run):
-    path = ("hold", "answered_per_second")
-    return Goal("spike, while all users are on: answers a second", run.title(RUST), "≥ 2.5 ×", compared(run, "spike", number, *path, bound=2.5),
-                judge(ratio(run, "spike", *path), lambda value: value >= 2.5))
+    return compared(run, "spike, while all users are on: answers a second", "spike", number, "hold", "answered_per_second", holds=ge, bound=2.5)
 
 
 def bound_by_waits(run, test):
@@ -90,26 +91,21 @@ def bound_by_waits(run, test):
 def closed_loop(run):
     result = []
     for test in ("load", "soak"):
-        value = ratio(run, test, "answered_per_second")
         bound = divide(bound_by_waits(run, test), run.value(test, RUST, "answered_per_second"))
-        wanted, lower = "≥ 2.0 ×", bound is not None and bound < 2
-        measured = compared(run, test, number, "answered_per_second", bound=2.0)
+        lower = bound is not None and bound < CLOSED_LOOP_GOAL
+        goal = compared(run, f"{test}: answers a second", test, number, "answered_per_second", holds=ge,
+                        bound=bound if lower else CLOSED_LOOP_GOAL)
         if bound is not None:
-            measured += f"; the users' waits bound it at {times(bound)}"
+            goal.measured += f"; the users' waits bound it at {times(bound)}"
         if lower:
-            wanted = f"≥ {times(bound)}, the bound of the users' waits"
-        result.append(Goal(f"{test}: answers a second", run.title(RUST), wanted, measured,
-                           judge(value, lambda value, limit=bound if lower else 2.0: value >= limit)))
+            goal.wanted = f"≥ {times(bound)}, the bound of the users' waits"
+        result.append(goal)
     return result
 
 
 def latency(run):
-    result = []
-    for what, test, key in (("spike: p95", "spike", "p95"), ("soak: p95", "soak", "p95"), ("single request, median", "single", "p50")):
-        path = ("latency_ms", key)
-        result.append(Goal(what, run.title(RUST), "≤ 0.5 ×", compared(run, test, milliseconds, *path, bound=0.5),
-                           judge(ratio(run, test, *path), lambda value: value <= 0.5)))
-    return result
+    return [compared(run, what, test, milliseconds, "latency_ms", key, holds=le, bound=0.5)
+            for what, test, key in (("spike: p95", "spike", "p95"), ("soak: p95", "soak", "p95"), ("single request, median", "single", "p50"))]
 
 
 def answered(run, name):
@@ -121,10 +117,10 @@ def squeeze(run):
     failed = run.value("squeeze", OURS, "failed")
     ours, rust = answered(run, OURS), answered(run, RUST)
     value = divide(ours, rust)
-    said = why_open(run, "squeeze", OURS, RUST) if value is None else f"{times(value, 2.2)} ({ours:,} to {rust:,})"
+    said = why_open(run, "squeeze", OURS, RUST) if value is None else f"{ours:,} to {rust:,}"
     return [Goal("squeeze at 50m: failed requests", "all", "0", why_open(run, "squeeze", OURS) if failed is None else f"{failed:,}",
                  judge(failed, lambda value: value == 0)),
-            Goal("squeeze at 50m: answered requests", run.title(RUST), "≥ 2.2 ×", said, judge(value, lambda value: value >= 2.2))]
+            ratio_goal("squeeze at 50m: answered requests", run.title(RUST), value, said, ge, 2.2)]
 
 
 def ceiling(run):
@@ -136,9 +132,9 @@ def ceiling(run):
 
 
 def memory(run):
-    value = ratio(run, "soak", "memory", "end_mib")
-    return Goal("memory after the soak", run.title(RUST), "less", compared(run, "soak", mebibytes, "memory", "end_mib", bound=1),
-                judge(value, lambda value: value < 1))
+    goal = compared(run, "memory after the soak", "soak", mebibytes, "memory", "end_mib", holds=lt, bound=1)
+    goal.wanted = "less"
+    return goal
 
 
 def recovery(run):
