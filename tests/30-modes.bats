@@ -72,7 +72,6 @@ is_running_on_cpu() { [ "$(ps -o stat= -p "$1" | cut -c1)" = R ]; }
 answers() { get "$1" && [ "$CODE" = 200 ]; }
 up_or_gone() { workers_are "$1" || gone "$POOL"; }
 queue_is() { [ "$(ss -xlH src "$1" | awk '{ print $3 }')" -eq "$2" ]; }
-is_listening() { [ -n "$(ss -xlH src "$1")" ]; }
 
 # cgi VARIABLE=VALUE… [ARGUMENT…]: one request as a CGI server makes it; what it says is in $output, its status in $status.
 cgi() { run --separate-stderr env -i GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=HTTP/1.1 SCRIPT_NAME=/cgi-bin/fib.fcgi "$@" </dev/null; }

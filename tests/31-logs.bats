@@ -278,7 +278,7 @@ limit_processes_and_kill_a_worker() { kill -KILL "$(worker_pids | head -1)" && w
 @test "what a spawned process leaves out is told, too" {
     SOCKET=$DIR/fib.sock
     begin spawn-fcgi -n -s "$SOCKET" -- "$FIBCGI" --log "$LOG" --log-format json
-    wait_for 5 test -S "$SOCKET"
+    wait_for 5 is_listening "$SOCKET"
     send_garbage
     wait_for 5 log_has '"event":"flood"'
     [ "$(jq -s 'map(select(.event == "peer")) | length' "$LOG")" -lt 50 ]

@@ -203,7 +203,7 @@ kept_load_lost_nothing() {
 @test "systemd-socket-activate starts the pool with the first request, which is answered" {
     begin systemd-socket-activate -l "$SOCKET" -l "$SOCKET.2" -l "$ADMIN" --fdname=work:work:admin "$FIBCGI" --workers 1
     POOL=$BEGUN
-    wait_for 5 test -S "$ADMIN"
+    wait_for 5 is_listening "$ADMIN"
     [ "$(worker_count)" -eq 0 ]
     start_lighttpd
     get '/compute?n=20'

@@ -48,7 +48,8 @@ admin_worker() { pgrep -P "$POOL" -f 'fibcgi: admin'; }
 has_another_admin_worker() { [ -n "$(admin_worker)" ] && [ "$(admin_worker)" != "$1" ]; }
 fds_of_pool() { find "/proc/$POOL/fd" -mindepth 1 | wc -l; }
 fds_are() { [ "$(fds_of_pool)" -eq "$1" ]; }
-is_ready() { [ "$(curl -s --max-time 5 "$URL/readyz")" = ok ]; }
+# is_ready [OPTION OF CURL…]
+is_ready() { [ "$(curl -s --max-time 5 "$@" "$URL/readyz")" = ok ]; }
 # Those of the pool's ends that somebody has closed are not counted.
 open_connections() { ss -tnH state established "sport = :$PORT" | wc -l; }
 open_connections_are() { [ "$(open_connections)" -eq "$1" ]; }
@@ -163,7 +164,7 @@ open_silent() {
     ends "$BEGUN" TERM
     [ "$STOP_STATUS" -eq 0 ]
     begin env FIBCGI_ADMIN_HTTP="unix:$HTTP_SOCKET" FIBCGI_ADMIN_LISTEN='' "$FIBCGI" --listen "unix:$SOCKET" --workers 1
-    wait_for 5 test -S "$HTTP_SOCKET"
+    wait_for 5 is_ready --unix-socket "$HTTP_SOCKET"
     get /readyz --unix-socket "$HTTP_SOCKET"; is_code 200
     [ "$(stat -c %a "$HTTP_SOCKET")" = 660 ]
     log_has "admin on none, and over HTTP on unix:$HTTP_SOCKET"

@@ -81,7 +81,7 @@ load_while() {
     SOCKET=$DIR/spawned.sock
     "$PASS_SOCKETS" fd0 "unix:$SOCKET" -- "$FIBCGI" >"$DIR/spawned.log" 2>&1 3>&- &
     POOL=$!
-    wait_for 5 test -S "$SOCKET"
+    wait_for 5 is_listening "$SOCKET"
     ask GET /echo a=b </dev/null
     answer_has 'a=b'
     ends "$POOL" TERM

@@ -157,7 +157,7 @@ log_has_lines() { [ "$(log_count "$2")" -ge "$1" ]; }
 @test "a spawned process is confined like a worker" {
     SOCKET=$BATS_TEST_TMPDIR/spawned.sock
     begin "$PASS_SOCKETS" fd0 "unix:$SOCKET" -- "$FIBCGI" "--sandbox=$AUTO"
-    wait_for 5 test -S "$SOCKET"
+    wait_for 5 is_listening "$SOCKET"
     answers EPERM open socket fork
     answers OK allowed
     is_confined "$BEGUN"

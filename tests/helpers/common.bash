@@ -34,6 +34,9 @@ start_pool() {
 # UNDER: a command to start the pool with, such as one that puts it into a cgroup.
 UNDER=${UNDER:-}
 
+# A Unix socket has its file before anybody can connect.
+is_listening() { [ -n "$(ss -xlH src "$1")" ]; }
+
 pool_is_up() { [ -S "$SOCKET" ] && [ -S "$ADMIN" ] && workers_are 1 at_least; }
 
 # The pids of the pool's compute workers.
