@@ -374,7 +374,7 @@ manifest: need-chart
 	@$$(.ci/need-program helm3) template fib k8s/chart >tests/fixtures/chart-default.yaml
 
 # The comparison with the peers. They, and the load generator, are the same for every build of ours.
-PACKAGES_LOADTEST := $(PACKAGES_RUN) wrk python3 util-linux
+PACKAGES_LOADTEST := $(PACKAGES_RUN) wrk curl python3 util-linux
 PACKAGES_TEST     += $(PACKAGES_LOADTEST)
 PACKAGES_LINT     += pyflakes3
 .PHONY: loadtest loadtest-quick bench peers locust need-loadtest

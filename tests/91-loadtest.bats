@@ -118,6 +118,12 @@ in_hand() { [ "$(ss -tnH state established "sport = :$PORT" | awk '{ waiting += 
     for part in counting thresholds latencies next_answer; do "$REPO/tests/fixtures/loadtest-parts.py" "$part"; done
 }
 
+@test "both load generators tell a request that was closed, cut off, refused, too late, or answered wrongly" {
+    run "$REPO/tests/fixtures/loadtest-failures.py"
+    [ "$output" = 'locust: closed, cut off, refused, status 503, timeout, wrong answer
+curl: closed, cut off, refused, reset, status 503, timeout, wrong answer' ]
+}
+
 @test "a short spike: no error anywhere, and C before Rust before Go before Python" {
     needs_speed
     compare --tests spike --seconds-scale 0.08

@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from comparison import client, figures
+from comparison import client, curl, figures
 
 
 def measure(server, wanted, scale):
@@ -12,7 +12,7 @@ def measure(server, wanted, scale):
     for _ in range(max(3, round(wanted["requests"] * scale))):
         asked = time.monotonic()
         try:
-            latency_ms, fib_ms = client.compute(server.url, wanted["path"], wanted["timeout_s"])
+            latency_ms, fib_ms = curl.compute(server.url, wanted["path"], wanted["timeout_s"])
             rows.append((time.monotonic() - start, latency_ms, None))
             told.append(fib_ms)
         except client.Failed as failed:
