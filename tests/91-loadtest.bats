@@ -189,6 +189,8 @@ bench() { "$REPO/loadtest/bench" "$FIBCGI" 500 --connections 20 --runtimes fibcg
     [ "$(results '[.bench.cases[] | .runtime, .millicpu, .connections, .failed] | map(tostring) | join(" ")')" = 'fibcgi 500 20 0 rust 500 20 0' ]
     [ "$(results '.bench.cases[0].rounds[0] | .of_rust > 1 and .of_ceiling > 0.3')" = true ]
     [ "$(results '[.bench.costs[].parts_us | keys | length] | join(" ")')" = '5 3' ]
+    # fib is most of it, and nothing takes less than nothing.
+    [ "$(results '[.bench.costs[].parts_us | .fib > 0.5 * add and ([.[]] | min) >= 0] | all')" = true ]
     cp "$RESULTS" "$BATS_TEST_TMPDIR/before"
     bench --rounds 2
     [ "$(results '[.bench.cases[].rounds | length] | join(" ")')" = '2 2' ]

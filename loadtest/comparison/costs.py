@@ -2,29 +2,50 @@
 
 import statistics
 
-from comparison import ceiling, client, runtimes, wrk
+from comparison import wrk
 from comparison.targets import processes
 
 MILLICPU, CONNECTIONS = 1000, 20
-TOLD_REQUESTS = 15
+# One load with nothing to compute, and one with all of it, which is slower.
+NOTHING, ALL = "/compute?n=0", "/compute"
+FACTORS = {NOTHING: 1, ALL: 2}
+
+
+def seconds_of_round(seconds):
+    return sum(FACTORS.values()) * seconds
 
 
 def measure(runtime, options, seconds):
-    """Of one round. fib is measured right before and after the load, for a machine that changes its speed."""
-    before = ceiling.measure(options.program, MILLICPU)
+    """Of one round; seconds: of the shorter load."""
     with processes.serve(runtime, MILLICPU, options) as server:
-        told_ms = told(server)
-        times = server.times()
-        result = wrk.load(server.url + "/compute", CONNECTIONS, seconds)
-        used = {name: [late - early for early, late in zip(times.get(name, (0, 0)), after)] for name, after in server.times().items()}
-        told_ms = (told_ms + told(server)) / 2
-    # The same loop, in the same program, alone; a peer can but be asked.
-    fib_us = 2e6 / (before + ceiling.measure(options.program, MILLICPU)) if runtime is runtimes.FIBCGI else told_ms * 1000
-    return {"requests": result["requests"], "parts_us": {part: round(us, 1) for part, us in split(used, result["requests"], fib_us).items()}}
+        loads = {path: load(server, path, factor * seconds) for path, factor in FACTORS.items()}
+    return {"requests": loads[ALL]["requests"],
+            "parts_us": {part: round(us, 1) for part, us in split(loads[NOTHING]["us"], loads[ALL]["us"]).items()}}
 
 
-def told(server):
-    return statistics.median(client.compute(server.url, "/compute")[1] for _ in range(TOLD_REQUESTS))
+def load(server, path, seconds):
+    """us: {process: microseconds of a request in user mode and in the kernel}."""
+    before = server.times()
+    requests = wrk.load(server.url + path, CONNECTIONS, seconds)["requests"]
+    us = {name: [(late - early) / max(1, requests) * 1e6 for early, late in zip(before.get(name, (0, 0)), after)]
+          for name, after in server.times().items()}
+    return {"requests": requests, "us": us}
+
+
+def split(nothing, everything):
+    """fib is what its process takes in user mode beyond what it takes there with nothing to compute; all else is of the load that
+    computes. User time is split from the kernel's by the clock's tick, so some hundred requests are needed for more than a guess."""
+    own, server = total(everything, 0), total(nothing, 0)
+    kernel = total(everything, 1)
+    if "lighttpd" not in everything:
+        return {"fib": own - server, "server": server, "kernel": kernel}
+    web, kernel_web = everything["lighttpd"]
+    return {"fib": own - server, "responder": server, "lighttpd": web, "kernel, responder": kernel, "kernel, lighttpd": kernel_web}
+
+
+def total(us, which):
+    """Of all processes but lighttpd."""
+    return sum(one[which] for name, one in us.items() if name != "lighttpd")
 
 
 def find(everything, name):
@@ -39,22 +60,3 @@ def find(everything, name):
 def add(one, measured):
     one["rounds"].append(measured)
     one["parts_us"] = {part: statistics.median(each["parts_us"][part] for each in one["rounds"]) for part in measured["parts_us"]}
-
-
-def split(used, requests, fib_us):
-    """used: {process: (user, system) seconds}. User time is split from the kernel's by the clock's tick, so some thousand requests
-    are needed for these to be more than a guess."""
-    web = [used.pop("lighttpd")] if "lighttpd" in used else []
-    own = list(used.values())
-    parts = {"fib": fib_us, "responder" if web else "server": microseconds(own, 0, requests) - fib_us}
-    if web:
-        parts["lighttpd"] = microseconds(web, 0, requests)
-        parts["kernel, responder"] = microseconds(own, 1, requests)
-        parts["kernel, lighttpd"] = microseconds(web, 1, requests)
-    else:
-        parts["kernel"] = microseconds(own, 1, requests)
-    return parts
-
-
-def microseconds(times, which, requests):
-    return sum(one[which] for one in times) / requests * 1e6

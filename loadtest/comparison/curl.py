@@ -10,7 +10,7 @@ TIMED = "\n%{http_code} %{time_total}"
 
 
 def compute(url, path, timeout):
-    """(milliseconds from the connect to the last byte, what the server itself says it computed in milliseconds)."""
+    """(milliseconds that the transfer took, what the server itself says it computed in milliseconds)."""
     done = subprocess.run(["curl", "-q", "--silent", "--noproxy", "*", "--max-time", str(timeout), "--write-out", TIMED, url + path],
                           capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:

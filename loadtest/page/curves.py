@@ -8,7 +8,7 @@ from typing import Callable
 from .canvas import FAINT, INK, PART, Canvas, Line2D, logarithmic, plain_number, style, ticker, time_label
 from .document import Figure, Table, literal
 from .results import get
-from .units import cpus, measurable, milliseconds, number, percent
+from .units import cpus, milliseconds, number, percent
 
 
 @dataclass
@@ -116,20 +116,14 @@ def table_of(run, curve, lines):
 
 
 def cost_of(run, name):
-    """Of a request: microseconds of CPU for fib, and for all else; or None. Parts are differences, so one that is next to nothing may
-    come out below it."""
+    """Of a request: microseconds of CPU for fib, and for all else; or None, also where either is nothing, which no request is."""
     parts = get(run.costs, name, "parts_us") or {}
-    if parts.get("fib") is None:
-        return None
-    return parts["fib"], max(0, sum(value for part, value in parts.items() if part != "fib" and value is not None))
+    fib, rest = parts.get("fib") or 0, sum(value for part, value in parts.items() if part != "fib" and value is not None)
+    return (fib, rest) if fib > 0 and rest > 0 else None
 
 
-# Who takes longer for fib than that times ours: its other costs are less than what fib differs by from one second to the next.
+# Times what the cheapest takes: who takes longer for fib would leave no bar to be seen of the others.
 FIB_MOST = 10
-
-
-def is_told_apart(cost, ours):
-    return cost[0] <= FIB_MOST * ours[0]
 
 
 def draw_costs(run):
@@ -138,7 +132,7 @@ def draw_costs(run):
     if not costs:
         return None
     cheapest = min(costs.values(), key=sum)
-    shown = {name: cost for name, cost in costs.items() if is_told_apart(cost, cheapest)}
+    shown = {name: cost for name, cost in costs.items() if cost[0] <= FIB_MOST * cheapest[0]}
     plot = Canvas("costs", height=64 + 30 * len(shown))
     axes, = plot.axes
     for place, (name, (fib, rest)) in enumerate(shown.items()):
@@ -159,12 +153,12 @@ def draw_cost(plot, axes, place, name, fib, rest):
     plot.mark(first, f"{name} fib", 1)
     second, = axes.barh([place], [rest], left=[fib], height=0.62, color=PART)
     plot.mark(second, f"{name} rest", 1)
-    axes.annotate(f"{number(fib)} + {measurable(rest)} µs", (fib + rest, place), xytext=(4, 0), textcoords="offset points", va="center")
+    axes.annotate(f"{number(fib)} + {number(rest)} µs", (fib + rest, place), xytext=(4, 0), textcoords="offset points", va="center")
 
 
 def figure_of_costs(run, plot, costs, shown):
-    said = "; ".join(f"{run.title(name)} {number(fib)} µs for fib and {measurable(rest)} µs for all else" for name, (fib, rest) in costs.items())
-    left_out = [f"{run.title(name)} ({number(fib)} + {measurable(rest)} µs)" for name, (fib, rest) in costs.items() if name not in shown]
+    said = "; ".join(f"{run.title(name)} {number(fib)} µs for fib and {number(rest)} µs for all else" for name, (fib, rest) in costs.items())
+    left_out = [f"{run.title(name)} ({number(fib)} + {number(rest)} µs)" for name, (fib, rest) in costs.items() if name not in shown]
     rows = [[literal(run.title(name)), f"{fib:,.1f}", f"{rest:,.1f}"] for name, (fib, rest) in costs.items()]
     return Figure("costs", "CPU time of a request: fib and all else", f"CPU time of a request: {said}.", plot.svg,
                   Table("CPU time of a request, data", ["runtime", "fib(30), µs", "all else, µs"], rows),

@@ -3,7 +3,7 @@
 from . import curves, tests
 from .document import Cell, Notice, Section, Table, Text, literal
 from .results import OURS, get
-from .units import count, cpus, measurable, milliseconds, number, percent, plural
+from .units import count, cpus, divide, milliseconds, number, percent, plural
 
 
 def section(run):
@@ -73,7 +73,8 @@ def parts(run):
     rows = []
     for name in run.names():
         measured = get(run.costs, name, "parts_us") or {}
-        rows += [[Cell(literal(run.title(name)), runtime=name), literal(part), measurable(value), percent(value / sum(filter(None, measured.values())))]
+        total = sum(filter(None, measured.values()))
+        rows += [[Cell(literal(run.title(name)), runtime=name), literal(part), number(value), percent(divide(value, total))]
                  for part, value in measured.items() if value is not None]
     cost = next(iter(run.costs.values()), {})
     if not rows:

@@ -1,11 +1,11 @@
 """Where fibcgi is behind, and what of its lead is the compiler's."""
 
-from .curves import cost_of, is_told_apart
+from .curves import cost_of
 from .document import literal
 from .goals import CEILING_GOAL, saturation_ratio
 from .plots import first_kind
 from .results import FLASK, GO, OURS, RUST, get
-from .units import count, cpus, divide, exact, measurable, mebibytes, megabytes, milliseconds, number, percent, plural, times
+from .units import count, cpus, divide, exact, mebibytes, megabytes, milliseconds, number, percent, plural, times
 
 # test, path of the figure, what it is called, how it is shown, whether more is better
 COMPARED = [
@@ -40,11 +40,11 @@ def losses(run):
 def losses_in_costs(run):
     ours = cost_of(run, OURS)
     others = {name: cost_of(run, name) for name in run.names() if name != OURS and cost_of(run, name)}
-    ahead = [name for name, cost in others.items() if ours and is_told_apart(cost, ours) and cost[1] < ours[1]]
+    ahead = [name for name, cost in others.items() if ours and cost[1] < ours[1]]
     if not ahead:
         return []
     return [f"**CPU time of a request beside fib**: {number(ours[1])} µs against "
-            + ", ".join(f"{literal(run.title(name))} {measurable(others[name][1])} µs" for name in ahead)]
+            + ", ".join(f"{literal(run.title(name))} {number(others[name][1])} µs" for name in ahead)]
 
 
 def losses_in_recovery(run):
@@ -76,12 +76,8 @@ def compiler_share(run):
 
 
 def server_share(run, name, ours, other):
-    # Without a figure for ours, what it would be otherwise would only flatter; the other's may be nothing.
-    if not is_told_apart(other, ours) or not ours[1]:
-        return "Beside that, all else is too little to be told apart."
     equal = (ours[0] + other[1]) / (ours[0] + ours[1])
-    compared = f", {times(divide(other[1], ours[1]))}" if other[1] else ""
-    return (f"All else takes {measurable(other[1])} µs there and {measurable(ours[1])} µs here{compared}. With fib equally fast "
+    return (f"All else takes {number(other[1])} µs there and {number(ours[1])} µs here, {times(divide(other[1], ours[1]))}. With fib equally fast "
             f"in both, fibcgi would answer {times(equal)} as many{measured_lead(run, name)}.")
 
 

@@ -47,11 +47,6 @@ def times(value, bound=None):
     return with_unit(value, "×", lambda value: number(value, digits))
 
 
-def measurable(value):
-    """What is a difference, and may come out below nothing where it is next to it."""
-    return number(value) if value > 0 else "≈ 0"
-
-
 def percent(share, form=None):
     """With one digit after the point, but all and nothing as they are."""
     form = form or (lambda value: f"{value:.0f}" if value in (0, 100) else f"{value:.1f}")
