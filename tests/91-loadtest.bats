@@ -177,6 +177,8 @@ no_server_of() { [ -z "$(cat /sys/fs/cgroup/*/fibcgi-*-"$1"/cgroup.procs /sys/fs
     start_stack --workers 1
     compare --target url --url "fibcgi=$URL" --runtimes fibcgi --tests single,load,recovery --seconds-scale 0.05
     [ "$(results '[.loadtest.results[] | .test, .failed] | join(" ")')" = 'single 0 load 0' ]
+    # curl's time, and the server's own in it.
+    [ "$(figure single fibcgi '.fib_ms > 0 and .beyond_ms > 0 and .beyond_ms < 1000')" = true ]
     [ "$(figure load fibcgi '.memory, .ceiling, .server.cpus | tostring')" = $'null\nnull\nnull' ]
 }
 

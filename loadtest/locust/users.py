@@ -14,8 +14,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import gevent
-from geventhttpclient import HTTPClient
 from gevent.event import Event
+from geventhttpclient import HTTPClient
 from locust import User, constant, events, task
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
