@@ -2,14 +2,19 @@
 
 
 class Checks:
-    """Prints each check as it is made, and counts those that do not hold."""
+    """Prints each check as it is made, and keeps those that do not hold."""
 
     def __init__(self):
-        self.failed = 0
+        self.failed = []
 
     def __call__(self, holds, text):
-        self.failed += not holds
+        if not holds:
+            self.failed.append(text)
         print(f"  {'ok    ' if holds else 'FAILED'}  {text}", flush=True)
+
+    def verdict(self):
+        """For the last line, which is what is read first where there are many."""
+        return f"{len(self.failed)} checks FAILED: {'; '.join(self.failed)}" if self.failed else "all checks hold"
 
 
 def percentile(values, share):

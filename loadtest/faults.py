@@ -36,7 +36,6 @@ class Failure:
         self.function = FUNCTIONS[event.function]
         self.what = f"{self.function} {errno.errorcode[event.error]}"
         self.peer = event.peer.decode()
-        self.is_taken = False
 
 
 class Faults:

@@ -8,6 +8,16 @@ is_sanitized() { nm "$FIBCGI" | grep -q __asan_init; }
 # The sanitizers have memory of their own.
 memory_option() { if is_sanitized; then echo --no-memory; fi; }
 
+@test "a request is lost without a reason only where no fault is left to explain it" {
+    "$REPO/tests/fixtures/chaos-accounts.py"
+}
+
+@test "chaos without its shim, where no call would fail, does not begin" {
+    run "$REPO/loadtest/chaos" "$FIBCGI" "$BATS_TEST_TMPDIR/fail.so"
+    [ "$status" -eq 2 ]
+    [[ $output = *"there is no $BATS_TEST_TMPDIR/fail.so; make it by: make build/fail.so" ]]
+}
+
 @test "in a minute of faults of all kinds every lost request has a reason, and nothing is left behind" {
     timeout 300 "$REPO/loadtest/chaos" "$FIBCGI" "$SHIM" --seconds 60 --recovery 10 --log "$BATS_TEST_TMPDIR/chaos.log" 3>&-
 }
