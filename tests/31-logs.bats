@@ -355,7 +355,7 @@ journal_has() { [ -n "$(journal_of_pool | jq -r "select($1) | .MESSAGE")" ]; }
     prepare_systemd
     adapt_unit fibcgi.service '[Service]' Environment=FIBCGI_LOG=syslog Environment=FIBCGI_POOL_ACCESS_LOG=syslog
     boot_systemd
-    systemctl start fibcgi.service
+    systemctl start fibcgi.service || { journal >&2; return 1; }
     journal_gets '.PRIORITY == "6" and ._TRANSPORT == "syslog" and .SYSLOG_FACILITY == "3" and .SYSLOG_IDENTIFIER == "fibcgi" and (.MESSAGE | test("^worker 1 started"))'
     wait_for 10 test -S "$SOCKET"
     "$ASK" "$SOCKET" GET /compute n=1 </dev/null >/dev/null
