@@ -66,14 +66,15 @@ nothing_is_left_of() { # PID of a compare or bench
 
 @test "nobody caches: n = 34 takes about 47 times as long as n = 26, every time" {
     needs_speed
-    local name small large measured=0
+    local name growth measured=0
     "$REPO/tests/fixtures/loadtest-costs.py" "$FIBCGI" >"$BATS_TEST_TMPDIR/costs" 3>&-
     cat "$BATS_TEST_TMPDIR/costs"
-    while read -r name small large; do
+    while read -r name growth; do
         measured=$((measured + 1))
-        # gcc puts the recursion into itself, so the steps are not all alike; a cache would make it 1, a loop 1.3.
-        [ "$large" -ge $((small * 33)) ]
-        [ "$large" -le $((small * 66)) ]
+        # gcc puts the recursion into itself, so the steps are not all alike: 40 there, and less where a request for n = 26 finds
+        # the caches colder than one for n = 0 does. A cache would make it 1, a loop 1.3.
+        [ "${growth%.*}" -ge 25 ]
+        [ "${growth%.*}" -lt 65 ]
     done <"$BATS_TEST_TMPDIR/costs"
     [ "$measured" -eq 5 ]
 }
