@@ -20,10 +20,11 @@ nothing_is_left() { [ -z "$("$ENGINE" pod ps --quiet --filter name=fibcgi-loadte
 
 @test "pods are loaded side by side: no request fails, and size and memory are known" {
     local name
-    compare --tests footprint,spike --seconds-scale 0.05
+    # At a tenth of the limit, which a machine that others keep busy gives all the same.
+    compare --tests footprint,squeeze --seconds-scale 0.05
     for name in fibcgi rust; do
-        [ "$(figure spike $name '.failed')" -eq 0 ]
-        [ "$(figure spike $name '.requests > 50 and .memory.end_mib > 0.5 and .server.throttled_share > 0')" = true ]
+        [ "$(figure squeeze $name '.failed')" -eq 0 ]
+        [ "$(figure squeeze $name '.requests > 50 and .memory.end_mib > 0.5 and .server.throttled_share > 0.3')" = true ]
         [ "$(figure footprint $name '.image | .kind, (.mb > 2 and .mb < 10)')" = $'container images\ntrue' ]
     done
     [ "$(figure footprint fibcgi '.image.parts | keys | join(" ")')" = 'lighttpd responder' ]
